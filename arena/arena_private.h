@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The process-local half of an arena, and what the files of arena/ offer each other and values/.
+ *
+ *   shv_arena   an attachment: one mapping. Ordinary memory; survives fork unchanged.
+ *   shv_member  this process's membership in one memfd, shared by its attachments of it: primary mapping,
+ *               descriptor, heap. Ordinary memory; what identifies the process is in `local`.
+ *   shv_local   the part of a member that fork must not copy: a MADV_WIPEONFORK page. All zero means 'a new
+ *               process: register first'.
+ *   shv_tc      one thread's cache for one member: thread index, magazines. MADV_WIPEONFORK too; its size == 0 means
+ *               'not valid here'. The thread's current one is tls_tc.
+ *
+ * Nothing here is in the memfd; see layout.h for that.
+ */
+#ifndef SHV_ARENA_PRIVATE_H
+#define SHV_ARENA_PRIVATE_H
+
+#include "arena/layout.h"
+#include "base/atomic.h"
+#include "base/errors.h"
+#include "base/fault.h"
+#include "locks/word.h"
+
+#include <errno.h>
+#include <shv/arena.h>
+#include <shv/lock.h>
+#include <shv/value.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define HIDDEN __attribute__((visibility("hidden")))
+#define TLS_FAST __thread __attribute__((tls_model("initial-exec")))
+
+/* The geometry of an arena, copied from the superblock and checked when attaching: never read again from shared memory. */
+struct shv_geo {
+	uint64_t capacity, max_pages;
+	uint32_t max_processes, max_threads, max_chunks, levels;
+	uint64_t policies_off, graves_off, processes_off, threads_off, types_off, types_text_off, chunks_off, map_off, sums_off,
+		data_off;
+	uint64_t level_off[SHV_MAX_LEVELS];
+	uint64_t level_nodes[SHV_MAX_LEVELS];
+	/* The file can only grow; what was seen of it bounds every read, so that a lie in the superblock is no SIGBUS. */
+	uint64_t seen_pages;        /* pool pages that the file was seen to have; atomic */
+	int fd;
+	dev_t dev;
+	ino_t ino;
+};
+
+/* A lock of this process alone: 0 free, 1 taken, 2 taken and awaited. Lives in wiped pages, so that a child finds it free. */
+struct shv_plock {
+	uint32_t word;
+};
+
+struct shv_tc;
+struct shv_heap;
+
+#define SHV_RESERVE_PAGES 64u
+
+struct shv_local {
+	uint32_t registered;        /* 1: this process owns process slot `proc` in generation `gen` */
+	uint32_t proc, gen;
+	uint32_t ok;                /* 0 once the slot was found to be no longer ours */
+	void *liveness;             /* page mapped through the description that holds the lock on byte `proc` */
+	struct shv_plock slots_lock, drain_lock, tc_lock, heap_lock, reserve_lock;
+	struct shv_tc *tcs;         /* all thread caches of this process and member; tc_lock */
+	uint32_t *chunks;           /* chunks this process allocates from; slots_lock; malloc'ed */
+	uint32_t chunks_n, chunks_cap;
+	uint32_t chunk_next;        /* bump: next untouched slot of the newest chunk, its end */
+	uint32_t chunk_end;
+	uint32_t *free_slots;       /* free slots found in own chunks; slots_lock; malloc'ed */
+	uint32_t free_n, free_cap;
+	uint32_t slots_freed_seen, trim_seen;
+	uint32_t reserve_page, reserve_n; /* pages kept for when the pool lock cannot be had; reserve_lock */
+	unsigned heap_arena;        /* jemalloc arena index + 1, 0 = none yet */
+	uint32_t threads;           /* thread caches alive; the last to go at process exit */
+};
+
+struct shv_heap_hooks;
+
+struct shv_member {
+	char *base;                 /* the primary mapping: where the heap's extents are */
+	size_t size;
+	struct shv_geo geo;
+	int fd;
+	unsigned refs;              /* attachments; registry lock */
+	bool populate;
+	char name[64];
+	struct shv_local *local;
+	struct shv_heap_hooks *hooks; /* of the heap of this process or, just after fork, of the parent's */
+	struct shv_member *next;    /* registry */
+	const struct shv_lock_policy *policies[SHV_MAX_POLICIES]; /* registered in this process */
+};
+
+struct shv_arena {
+	uint64_t magic;             /* ARENA_MAGIC while attached */
+	char *base;
+	size_t size;
+	struct shv_geo geo;
+	struct shv_member *m;       /* NULL: read-only */
+	int fd;                     /* read-only attachments have their own; else m->fd */
+	unsigned flags;
+	char name[64];
+	struct shv_arena *next;     /* registry */
+};
+#define ARENA_MAGIC UINT64_C(0x5a7e0a7e5a7e0a7e)
+
+/* ---- thread caches ----------------------------------------------------------------------------- */
+
+#define SHV_MAG_CLASSES 21u /* classes up to 1 KiB have magazines */
+#define SHV_MAG_KEYS (SHV_MAG_CLASSES * 2u) /* with and without a lock word of their own */
+#define SHV_SLOT_CACHE 128u
+
+/* Slots in state HELD(me) whose block is kept: freed objects that wait for the next create of their size. */
+struct shv_mag {
+	uint32_t n, cap, limit;     /* entries; room in slots[]; how many may stay */
+	uint32_t misses;
+	uint32_t *slots;            /* own mapping, wiped on fork like the rest */
+};
+
+/* A freed object whose lock had waiters: they may still look at the word, so the block stays out of use for a while. */
+struct shv_waiting {
+	uint32_t slot;
+	uint64_t until;             /* CLOCK_MONOTONIC, ns */
+};
+#define SHV_QUARANTINE 64u
+#define SHV_QUARANTINE_NS UINT64_C(1000000000)
+
+struct shv_tc {
+	uintptr_t base;             /* of the member's primary mapping */
+	size_t size;                /* 0: not valid (new process, or detached) */
+	struct shv_member *m;
+	uint64_t *chunk_tab;
+	uint64_t *page_map;
+	struct shv_thread_shm *thread;
+	uint32_t me;                /* thread index + 1: the owner in lock words */
+	uint32_t proc, gen;
+	uint32_t ranks;             /* the library's own locks held: bit = enum shv_rank */
+	uint32_t in_hook;           /* inside jemalloc: it must not be entered again */
+	int heap_error;             /* why the last extent hook failed */
+	uint32_t foreign;           /* pushes to other owners, for pacing probes */
+	uint32_t trim_seen;
+	unsigned tcache;            /* jemalloc explicit cache + 1, 0 = none */
+	uint32_t slots_n, quarantine_n;
+	/* Faulting ahead: the extent that blocks come from, up to where it is backed, and the next step in pages. */
+	uint64_t ahead_at, ahead_end;
+	uint32_t ahead_pages;
+	struct shv_tc *next, *prev; /* shv_local.tcs */
+	struct shv_mag mags[SHV_MAG_KEYS];
+	uint32_t slots[SHV_SLOT_CACHE]; /* slots in state HELD(me) without a block */
+	struct shv_waiting quarantine[SHV_QUARANTINE]; /* GONE(me), oldest first */
+};
+
+extern TLS_FAST struct shv_tc *shv_tls_tc HIDDEN; /* never NULL: a constant empty one stands in */
+
+/* The cache of this thread for a member: made, or made anew after fork, if needed. NULL with errno. */
+struct shv_tc *tc_get_slow(struct shv_member *m) HIDDEN;
+/* jemalloc's explicit cache of tc, noted where fork does not wipe it. */
+void tc_note_tcache(struct shv_tc *tc, unsigned tcache) HIDDEN;
+static inline struct shv_tc *tc_get(struct shv_member *m)
+{
+	struct shv_tc *tc = shv_tls_tc;
+
+	if (likely(tc->m == m && tc->size))
+		return tc;
+	return tc_get_slow(m);
+}
+void *shv_wiped_alloc(size_t size) HIDDEN; /* zeroed pages that read as zero again in a forked child; NULL */
+void tc_drop_all(struct shv_member *m) HIDDEN; /* detach: empties and invalidates every thread's cache of m */
+
+/* ---- where a pointer belongs -------------------------------------------------------------------- */
+
+struct shv_place {
+	char *base;                 /* of the mapping that p lies in */
+	const struct shv_geo *geo;
+	struct shv_member *m;       /* NULL: a read-only mapping */
+	struct shv_arena *a;        /* only set by arena_place_slow */
+};
+bool arena_place_slow(const void *p, struct shv_place *out) HIDDEN;
+static inline bool arena_place(const void *p, struct shv_place *out)
+{
+	struct shv_tc *tc = shv_tls_tc;
+
+	if (likely((uintptr_t)p - tc->base < tc->size)) {
+		out->base = (char *)tc->base;
+		out->m = tc->m;
+		out->geo = &tc->m->geo;
+		out->a = NULL;
+		return true;
+	}
+	return arena_place_slow(p, out);
+}
+/* a must be an attachment: 0, or -EINVAL with a sentence naming `who`. rw: -EROFS for read-only ones. */
+int arena_valid(const shv_arena *a, const char *who, bool rw) HIDDEN;
+
+static inline struct shv_super_shm *super_of(const char *base)
+{
+	return (struct shv_super_shm *)(uintptr_t)base;
+}
+static inline struct shv_process_shm *process_at(const char *base, const struct shv_geo *g, uint32_t slot)
+{
+	return (struct shv_process_shm *)(uintptr_t)(base + g->processes_off) + slot;
+}
+static inline struct shv_thread_shm *thread_at(const char *base, const struct shv_geo *g, uint32_t index)
+{
+	return (struct shv_thread_shm *)(uintptr_t)(base + g->threads_off) + index;
+}
+static inline uint64_t *page_entry(const char *base, const struct shv_geo *g, uint64_t page)
+{
+	return (uint64_t *)(uintptr_t)(base + g->map_off) + page;
+}
+static inline uint64_t *chunk_entry(const char *base, const struct shv_geo *g, uint32_t chunk)
+{
+	return (uint64_t *)(uintptr_t)(base + g->chunks_off) + chunk;
+}
+static inline char *page_addr(const char *base, const struct shv_geo *g, uint64_t page)
+{
+	return (char *)(uintptr_t)(base + g->data_off + (page << SHV_PAGE_SHIFT));
+}
+/* Pool page of an offset; only for offsets at or past data_off. */
+static inline uint64_t page_of(const struct shv_geo *g, uint64_t off)
+{
+	return (off - g->data_off) >> SHV_PAGE_SHIFT;
+}
+uint64_t pool_pages_slow(const struct shv_geo *g, uint64_t claimed) HIDDEN;
+/* Pages of the pool that exist, never more than geometry and file have. */
+static inline uint64_t pool_pages(const char *base, const struct shv_geo *g)
+{
+	uint64_t n = load_acquire(&super_of(base)->pool_pages);
+
+	return likely(n <= load_relaxed(&g->seen_pages)) ? n : pool_pages_slow(g, n);
+}
+static inline uint32_t chunks_high(const char *base, const struct shv_geo *g)
+{
+	uint32_t n = load_acquire(&super_of(base)->chunks_high);
+
+	return n < g->max_chunks ? n : g->max_chunks;
+}
+
+/*
+ * The slot of an index that may be garbage: NULL if there is no such slot. Checks the chunk's pages against the page map, so
+ * that a stale chunk entry is not followed. slot_fast() trusts an index that was validated or is our own.
+ */
+struct shv_slot_shm *slot_checked(const char *base, const struct shv_geo *g, uint32_t index) HIDDEN;
+static inline struct shv_slot_shm *slot_fast(const char *base, const struct shv_geo *g, uint32_t index)
+{
+	uint32_t page = SHV_CHUNK_PAGE(load_acquire(chunk_entry(base, g, index / SHV_SLOTS_PER_CHUNK)));
+
+	return (struct shv_slot_shm *)(uintptr_t)page_addr(base, g, page) + index % SHV_SLOTS_PER_CHUNK;
+}
+
+/* An object, found from a payload pointer and validated against its slot. */
+struct shv_object {
+	struct shv_place at;
+	struct shv_slot_shm *slot;
+	uint64_t word, what;        /* of the slot when it was looked at */
+	uint64_t *header;           /* in the block */
+	uint32_t index;
+};
+/* 0; -EINVAL: p is not the payload of any object; -ESTALE: it was freed. The sentence names `who`. */
+int object_find(const void *p, struct shv_object *o, const char *who) HIDDEN;
+int object_fail(int code, const void *p, const char *who) HIDDEN;
+
+static inline uint64_t object_off(const struct shv_object *o)
+{
+	return what_offset(o->what);
+}
+static inline uint64_t *object_lock_word(const struct shv_object *o)
+{
+	return o->header - 1;
+}
+
+/* ---- memfd.c, arena.c ----------------------------------------------------------------------------- */
+
+int memfd_make(const char *name, size_t size) HIDDEN;                       /* sealed, 0600; fd or negative errno */
+int memfd_check(int fd, bool rdonly, uint64_t *size, dev_t *dev, ino_t *ino) HIDDEN; /* is it ours, sealed against shrinking */
+int memfd_grow(struct shv_member *m, uint64_t size) HIDDEN;                 /* at least to size; 0 or negative errno */
+int memfd_fd(struct shv_member *m) HIDDEN;                                  /* m->fd, or another one if somebody closed it */
+bool memfd_is(int fd, const struct shv_geo *g) HIDDEN;                      /* does the descriptor still lead to the arena */
+int memfd_punch(void *addr, size_t size) HIDDEN;                            /* give pages back; contents become zero */
+int geo_make(struct shv_geo *g, struct shv_super_const *c, size_t capacity, unsigned max_processes) HIDDEN;
+int geo_check(struct shv_geo *g, const struct shv_super_const *c, uint64_t file_size) HIDDEN; /* 0, -EBADMSG, -EPROTONOSUPPORT, -EUCLEAN */
+uint64_t fnv64(const void *p, size_t n) HIDDEN;
+void plock_acquire(struct shv_plock *l) HIDDEN;
+bool plock_try(struct shv_plock *l) HIDDEN;
+void plock_release(struct shv_plock *l) HIDDEN;
+
+/* ---- process.c, thread.c --------------------------------------------------------------------------- */
+
+/* Make this process a member: 0, or negative errno. Called by the first slow path of a process (also after fork). */
+int process_register(struct shv_member *m) HIDDEN;
+int process_register_visitor(struct shv_member *m) HIDDEN;
+/* Our own slot is still ours: 0, or -ENOTRECOVERABLE. */
+int process_ours(struct shv_member *m) HIDDEN;
+enum shv_liveness { LIVENESS_DEAD, LIVENESS_ALIVE, LIVENESS_UNKNOWN };
+/* Whether slot's process lives, by the kernel's word. Any attachment; 0 descriptors written. */
+enum shv_liveness process_probe(int fd, uint32_t slot) HIDDEN;
+enum shv_liveness member_probe(struct shv_member *m, uint32_t slot) HIDDEN;
+void process_leave(struct shv_member *m) HIDDEN;                            /* gives up liveness; state DEAD */
+uint64_t process_start_time(pid_t pid) HIDDEN;                              /* clock ticks since boot, 0 unknown */
+/* Is the thread of a lock word's owner field gone? fills *out if it is not NULL and the thread is known. */
+bool owner_dead(struct shv_member *m, uint32_t owner, struct shv_holder *out) HIDDEN;
+bool owner_describe(const char *base, const struct shv_geo *g, uint32_t owner, struct shv_holder *out) HIDDEN;
+bool grave_describe(const char *base, const struct shv_geo *g, uint32_t number, struct shv_holder *out) HIDDEN;
+uint32_t grave_dig(struct shv_member *m, uint32_t owner) HIDDEN;            /* number for a dead owner (20 bits) */
+int thread_register(struct shv_member *m, struct shv_tc *tc) HIDDEN;        /* an entry in the thread table: 0, -EUSERS */
+
+/* ---- system locks ------------------------------------------------------------------------------------ */
+
+enum shv_rank { RANK_NONE = 0, RANK_RECOVERY, RANK_NAMES, RANK_TYPES, RANK_POLICIES, RANK_POOL };
+/* Take one of the library's own locks; after a dead holder its intent is redone first. 0 or negative errno. */
+int sys_lock(struct shv_member *m, enum shv_rank rank) HIDDEN;
+int sys_lock_for(struct shv_member *m, enum shv_rank rank, unsigned milliseconds) HIDDEN; /* also -ETIMEDOUT */
+void sys_unlock(struct shv_member *m, enum shv_rank rank) HIDDEN;
+
+/* ---- pool.c --------------------------------------------------------------------------------------------- */
+
+/* n pages, aligned to a power of two of pages; become `entry`. 0 and *page; -ENOSPC, -ENOMEM, -ENOTRECOVERABLE. */
+int pool_alloc(struct shv_member *m, uint32_t n, uint32_t align, uint64_t entry, uint64_t *page) HIDDEN;
+/* The same, committed together with up to 3 further words (offset, after-value). {PAGE} in a value is not replaced: use fill(). */
+struct shv_word_write {
+	uint64_t off, value;
+};
+typedef unsigned (*pool_fill)(void *ctx, uint64_t page, struct shv_word_write *w); /* how many words, given the page */
+int pool_alloc_with(struct shv_member *m, uint32_t n, uint32_t align, uint64_t entry, uint64_t *page, pool_fill fill,
+		    void *ctx) HIDDEN;
+/* Pages page..page+n-1 become `entry`, only those that are `expected` now (mask: bits that count). Commits words too. */
+int pool_set(struct shv_member *m, uint64_t page, uint64_t n, uint64_t expected, uint64_t mask, uint64_t entry,
+	     const struct shv_word_write *w, unsigned words) HIDDEN;
+/* Punched, then free. The caller owns them (entries are `expected` under mask). */
+int pool_free(struct shv_member *m, uint64_t page, uint64_t n, uint64_t expected, uint64_t mask) HIDDEN;
+void pool_redo(struct shv_member *m) HIDDEN;                                /* with the pool lock held */
+void pool_format(char *base, const struct shv_geo *g) HIDDEN;               /* a new arena */
+uint64_t pool_rebuild_sums(char *base, const struct shv_geo *g, uint64_t pages) HIDDEN;
+
+/* ---- heap.c ------------------------------------------------------------------------------------------------ */
+
+/* A block of a size class: its offset, 0 with errno. zeroed: whether it is known to be zero. */
+uint64_t heap_alloc(struct shv_tc *tc, uint64_t size, uint32_t align, unsigned *size_class) HIDDEN;
+void heap_free(struct shv_tc *tc, uint64_t off, unsigned size_class) HIDDEN; /* a block on our own pages */
+void heap_trim(struct shv_tc *tc) HIDDEN;                                   /* this thread's cache and the arena's */
+void heap_thread_end(struct shv_tc *tc) HIDDEN;
+void heap_retire(struct shv_member *m) HIDDEN;                              /* from here on its hooks touch nothing */
+void heap_destroy(struct shv_member *m) HIDDEN;                             /* the pages are not touched */
+void heap_cache_drop(unsigned tcache) HIDDEN;                               /* an inherited explicit cache */
+void heap_after_fork(struct shv_member *m) HIDDEN;                          /* forget the parent's arena */
+
+/* ---- directory.c --------------------------------------------------------------------------------------------- */
+
+/* A slot in state HELD(me), without a block; 0 with errno. */
+uint32_t slot_take(struct shv_tc *tc) HIDDEN;
+void slot_give(struct shv_tc *tc, uint32_t index) HIDDEN;                   /* HELD(me) without a block: FREE or back to the cache */
+/*
+ * An object in state HELD(me): slot and block, not yet written. size: block bytes. locked: 1 = has a lock word of its own, so that
+ * such blocks are used again for such objects only. 0 with errno.
+ */
+uint32_t object_reserve(struct shv_tc *tc, uint64_t size, uint32_t align, unsigned locked, uint64_t *off, unsigned *size_class) HIDDEN;
+/* Taken back before it was published. */
+void object_unreserve(struct shv_tc *tc, uint32_t index, uint64_t off, unsigned size_class) HIDDEN;
+/* HELD(me) becomes LIVE; block and `what` are written. Returns the generation. */
+static inline uint32_t object_publish(struct shv_tc *tc, struct shv_slot_shm *slot, uint64_t what, unsigned size_class, unsigned lead)
+{
+	uint32_t gen = slot_gen(load_relaxed(&slot->word));
+
+	store_relaxed(&slot->what, what);
+	/* pairs: P-publish. Nobody else changes a HELD slot of a living process, so a store does. */
+	store_release(&slot->word, slot_word(SHV_SLOT_LIVE, tc->proc, size_class, lead, gen));
+	return gen;
+}
+/*
+ * Withdraw a LIVE object whose slot word was `word` (CAS to GONE(me), generation + 1), then bring block and slot home: own
+ * magazine, owner's list, or the orphan path. -ESTALE if somebody was faster. quarantine: keep the block out of use for a second.
+ */
+int object_withdraw(struct shv_tc *tc, struct shv_object *o) HIDDEN;
+void object_send_home(struct shv_tc *tc, uint32_t index, uint64_t gone_word, uint64_t what, bool quarantine) HIDDEN;
+void directory_drain(struct shv_tc *tc) HIDDEN;                             /* blocks that others freed, sweep and trim requests */
+void directory_flush(struct shv_tc *tc, bool all) HIDDEN;                   /* magazines and slot cache back */
+void directory_release_chunks(struct shv_tc *tc) HIDDEN;                    /* chunks without a used slot go back */
+bool shv_chunk_floor_up(uint64_t *entry, const struct shv_slot_shm *slots) HIDDEN;
+/* Everything a slow path owes others, now and then: drain, sweep, trim requests. */
+void slow_path(struct shv_tc *tc) HIDDEN;
+
+/* ---- recover.c ----------------------------------------------------------------------------------------------- */
+
+int recover_all(struct shv_member *m, struct shv_recovery *out) HIDDEN;     /* probes everybody; number recovered or negative */
+int recover_process(struct shv_member *m, uint32_t slot, struct shv_recovery *out) HIDDEN;
+int recover_self(struct shv_member *m) HIDDEN;                              /* detach */
+void recover_redo(struct shv_member *m) HIDDEN;                             /* with the recovery lock held, after a dead holder */
+/* The pages of a chunk without a used slot go back; owner: the page entry that it has. 0 or negative errno. */
+int recover_chunk_drop(struct shv_member *m, uint32_t chunk, uint32_t page, uint64_t owner) HIDDEN;
+/* A visitor (process.c) goes: nothing of it is left but its table entries. */
+void recover_visitor_leaves(struct shv_member *m, struct shv_tc *tc) HIDDEN;
+/* Free a GONE(me) slot whose block lies on orphaned pages. Called with no lock held. */
+void recover_free_orphan(struct shv_tc *tc, uint32_t index) HIDDEN;
+void recover_reap_locks(struct shv_member *m) HIDDEN;                       /* condemned lock objects that nobody names */
+
+/* ---- table.c: types, policies, names ------------------------------------------------------------------------- */
+
+/* Id of a made type in the arena, interned by (format, name, size, align). >= SHV_TYPE_FIRST, or negative errno. */
+int table_type_intern(struct shv_member *m, const char *format, const char *name, uint64_t size, uint32_t align) HIDDEN;
+struct shv_type_text {
+	const char *format, *name;  /* within the mapping; NUL-terminated within bounds (checked) */
+	uint64_t size;
+	uint32_t align;
+};
+int table_type_read(const char *base, const struct shv_geo *g, uint32_t id, struct shv_type_text *out) HIDDEN; /* 0, -ENOENT, -EUCLEAN */
+int table_policy_register(struct shv_member *m, const struct shv_lock_policy *p) HIDDEN; /* index, or negative errno */
+int table_policy_read(const char *base, const struct shv_geo *g, unsigned index, struct shv_policy_shm *out) HIDDEN;
+int name_find(const char *base, const struct shv_geo *g, const char *name, shv_ref *ref) HIDDEN; /* 0, -ENOENT */
+int name_publish(struct shv_tc *tc, struct shv_object *o, const char *name) HIDDEN;
+int name_unpublish(struct shv_tc *tc, const char *name) HIDDEN;
+void name_forget(struct shv_tc *tc, shv_ref ref) HIDDEN;                    /* the object is being freed */
+void name_redo(struct shv_member *m) HIDDEN;                                /* with the names lock held */
+void name_sweep(struct shv_member *m) HIDDEN;                               /* names of objects that are gone; names lock not held */
+/* Walk: 1 and *part (its slot is LIVE when looked at), 0 end. */
+int name_next(const char *base, const struct shv_geo *g, uint64_t *cursor, char *name, size_t size, shv_ref *ref) HIDDEN;
+int name_of(const char *base, const struct shv_geo *g, shv_ref ref, char *name, size_t size) HIDDEN; /* length, -ENOENT */
+
+#endif /* SHV_ARENA_PRIVATE_H */

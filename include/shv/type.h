@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Types: immutable descriptors. The basic ones are constants of the library; others are made from
+ * format strings of the buffer protocol (PEP 3118, as memoryview(x).format prints them in Python).
+ *
+ * Concurrency: descriptors never change and may be used by any thread. Those that shv_type_parse()
+ * and shv_type_struct() return live as long as the process.
+ */
+#ifndef SHV_TYPE_H
+#define SHV_TYPE_H
+
+#include <shv/export.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <wchar.h>
+
+SHV_BEGIN_DECLS
+
+typedef struct shv_type shv_type;
+
+SHV_API extern const struct shv_type shv_type_char_, shv_type_schar_, shv_type_uchar_, shv_type_wchar_, shv_type_bool_,
+	shv_type_short_, shv_type_ushort_, shv_type_int_, shv_type_uint_, shv_type_long_, shv_type_ulong_,
+	shv_type_longlong_, shv_type_ulonglong_, shv_type_float_, shv_type_double_, shv_type_longdouble_;
+
+#define SHV_CHAR (&shv_type_char_)             /* char: one byte of text, "c" */
+#define SHV_SCHAR (&shv_type_schar_)           /* signed char, "b" */
+#define SHV_UCHAR (&shv_type_uchar_)           /* unsigned char, "B" */
+#define SHV_WCHAR (&shv_type_wchar_)           /* wchar_t, "w" (as Python's "u" on Linux) */
+#define SHV_BOOL (&shv_type_bool_)             /* bool, "?" */
+#define SHV_SHORT (&shv_type_short_)           /* "h" */
+#define SHV_USHORT (&shv_type_ushort_)         /* "H" */
+#define SHV_INT (&shv_type_int_)               /* "i" */
+#define SHV_UINT (&shv_type_uint_)             /* "I" */
+#define SHV_LONG (&shv_type_long_)             /* "l" */
+#define SHV_ULONG (&shv_type_ulong_)           /* "L" */
+#define SHV_LONGLONG (&shv_type_longlong_)     /* "q" */
+#define SHV_ULONGLONG (&shv_type_ulonglong_)   /* "Q" */
+#define SHV_FLOAT (&shv_type_float_)           /* "f" */
+#define SHV_DOUBLE (&shv_type_double_)         /* "d" */
+#define SHV_LONGDOUBLE (&shv_type_longdouble_) /* "g" */
+
+/* The exact-width names stand for the basic type that has the width. */
+#define SHV_INT8 SHV_SCHAR
+#define SHV_UINT8 SHV_UCHAR
+#define SHV_INT16 SHV_SHORT
+#define SHV_UINT16 SHV_USHORT
+#define SHV_INT32 SHV_INT
+#define SHV_UINT32 SHV_UINT
+#if defined(__LP64__)
+#define SHV_INT64 SHV_LONG
+#define SHV_UINT64 SHV_ULONG
+#define SHV_SIZE SHV_ULONG
+#else
+#define SHV_INT64 SHV_LONGLONG
+#define SHV_UINT64 SHV_ULONGLONG
+#define SHV_SIZE SHV_UINT
+#endif
+
+/*
+ * The type of a typecode of Python's array and struct modules and of ctypes:
+ * c b B u w h H i I l L q Q f d g ? (u and w: wchar_t).
+ * Returns: the type; NULL with errno EINVAL for any other character.
+ * Since: 0.1
+ */
+SHV_API const shv_type *shv_typecode(char c);
+
+/*
+ * The type that a PEP 3118 format string describes: "q", "<i", "(3)i", "T{d:x:d:y:}", nested.
+ * Pointers ("P", "&", "X", "O") are refused: an address means nothing in another process.
+ *
+ * Returns: a descriptor, the same one for equal formats; NULL with errno EINVAL (shv_errmsg() gives the
+ *          position), EOVERFLOW (larger than the address space allows) or ENOMEM.
+ * Since: 0.1
+ */
+SHV_API const shv_type *shv_type_parse(const char *pep3118);
+
+/* One member of a C structure, as SHV_FIELD() fills it. */
+struct shv_field {
+	size_t size;          /* sizeof(struct shv_field), or 0 */
+	const char *name;     /* of the member */
+	const shv_type *type; /* of one item */
+	size_t offset;        /* in bytes from the start of the structure */
+	size_t extent;        /* sizeof the member: one item, or a whole number of them */
+};
+
+/* Describes `member` of structure type T, whose items (itself, or the elements of an array) have `type`. */
+#define SHV_FIELD(T, member, type_) \
+	{ sizeof(struct shv_field), #member, (type_), offsetof(T, member), sizeof(((T *)0)->member) }
+
+/*
+ * The type of a C structure, from a description of its members in the order of their offsets.
+ * Checked: sizes against the types, offsets against each other and against `size`, names.
+ *
+ * name: in, may be NULL. size: sizeof the structure. fields: n descriptions.
+ * Returns: a descriptor; NULL with errno EINVAL (shv_errmsg() names the field), EOVERFLOW or ENOMEM.
+ * Since: 0.1
+ */
+SHV_API const shv_type *shv_type_struct(const char *name, size_t size, const struct shv_field *fields, size_t n);
+
+/* Bytes of one object of the type; 0 with errno EINVAL for NULL. Since: 0.1 */
+SHV_API size_t shv_type_size(const shv_type *t);
+/* Its alignment in bytes, a power of two; 0 with errno EINVAL for NULL. Since: 0.1 */
+SHV_API size_t shv_type_align(const shv_type *t);
+/* Its PEP 3118 format; NULL with errno EINVAL for NULL. Since: 0.1 */
+SHV_API const char *shv_type_format(const shv_type *t);
+/* Its name: the C name of a basic type, the given name of a structure, else the format. Since: 0.1 */
+SHV_API const char *shv_type_name(const shv_type *t);
+
+#ifdef __cplusplus
+SHV_END_DECLS
+template <typename T> struct shv_type_of; /* no definition: other types are refused at compile time */
+#define SHV_TYPE_OF_CXX_(T, sym)                                    \
+	template <> struct shv_type_of<T> {                         \
+		static const shv_type *get() { return &(sym); }     \
+	}
+SHV_TYPE_OF_CXX_(char, shv_type_char_);
+SHV_TYPE_OF_CXX_(signed char, shv_type_schar_);
+SHV_TYPE_OF_CXX_(unsigned char, shv_type_uchar_);
+SHV_TYPE_OF_CXX_(wchar_t, shv_type_wchar_);
+SHV_TYPE_OF_CXX_(bool, shv_type_bool_);
+SHV_TYPE_OF_CXX_(short, shv_type_short_);
+SHV_TYPE_OF_CXX_(unsigned short, shv_type_ushort_);
+SHV_TYPE_OF_CXX_(int, shv_type_int_);
+SHV_TYPE_OF_CXX_(unsigned int, shv_type_uint_);
+SHV_TYPE_OF_CXX_(long, shv_type_long_);
+SHV_TYPE_OF_CXX_(unsigned long, shv_type_ulong_);
+SHV_TYPE_OF_CXX_(long long, shv_type_longlong_);
+SHV_TYPE_OF_CXX_(unsigned long long, shv_type_ulonglong_);
+SHV_TYPE_OF_CXX_(float, shv_type_float_);
+SHV_TYPE_OF_CXX_(double, shv_type_double_);
+SHV_TYPE_OF_CXX_(long double, shv_type_longdouble_);
+#undef SHV_TYPE_OF_CXX_
+#define SHV_TYPE_OF(T) (shv_type_of<T>::get())
+SHV_BEGIN_DECLS
+#else
+/* The descriptor of a basic C type, chosen at compile time; a structure type does not compile. */
+#define SHV_TYPE_OF(T)                                        \
+	_Generic(*(T *)0, char                                \
+		 : SHV_CHAR, signed char                      \
+		 : SHV_SCHAR, unsigned char                   \
+		 : SHV_UCHAR, _Bool                           \
+		 : SHV_BOOL, short                            \
+		 : SHV_SHORT, unsigned short                  \
+		 : SHV_USHORT, int                            \
+		 : SHV_INT, unsigned int                      \
+		 : SHV_UINT, long                             \
+		 : SHV_LONG, unsigned long                    \
+		 : SHV_ULONG, long long                       \
+		 : SHV_LONGLONG, unsigned long long           \
+		 : SHV_ULONGLONG, float                       \
+		 : SHV_FLOAT, double                          \
+		 : SHV_DOUBLE, long double                    \
+		 : SHV_LONGDOUBLE)
+#endif
+
+SHV_END_DECLS
+
+#endif /* SHV_TYPE_H */

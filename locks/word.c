@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The slow half of the lock word: waiting, deadlines, dead owners. See word.h for the word and docs/CONCURRENCY.md for
+ * the orderings (P-lock, P-peek).
+ *
+ * A waiter announces itself by the waiters bit and sleeps on the low half for at most POLL_MS, then asks
+ * whether the owner lives. A wake that was lost to somebody's death thus costs one poll, never a hang. Who has slept takes
+ * the lock with the waiters bit set, since others may sleep too; that costs one superfluous wake at most.
+ *
+ * Take-over and burial compare all 64 bits that were judged: the sequence makes the word of one tenure unlike that
+ * of any other, even if the dead owner's thread index was given to a new thread meanwhile.
+ *
+ * Left out on purpose: fairness and priority inheritance; both need the identity of the waiters in shared memory.
+ */
+#include "locks/word.h"
+
+#include "base/fault.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define SPINS 200
+#define POLL_MS 30
+
+/* The low half of the word, where the kernel looks. */
+static uint32_t *futex_half(uint64_t *word)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return (uint32_t *)word;
+#else
+	return (uint32_t *)word + 1;
+#endif
+}
+
+void lock_wake(uint64_t *word, int n)
+{
+	/* Shared mapping: the key is file and offset, so no FUTEX_PRIVATE_FLAG. A failure has nobody to wake. */
+	(void)syscall(SYS_futex, futex_half(word), FUTEX_WAKE, n, NULL, NULL, 0);
+}
+
+static int64_t until(const struct timespec *deadline)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (deadline->tv_sec - now.tv_sec > 1000000)
+		return INT64_MAX / 2;
+	return ((int64_t)deadline->tv_sec - now.tv_sec) * 1000000000 + (deadline->tv_nsec - now.tv_nsec);
+}
+
+/* Sleep while the low half is `seen`, at most POLL_MS or up to the deadline. False: the deadline is over. */
+static bool nap(uint64_t *word, uint32_t seen, const struct timespec *deadline)
+{
+	struct timespec ts = { 0, POLL_MS * 1000000 };
+
+	if (deadline) {
+		int64_t left = until(deadline);
+		if (left <= 0)
+			return false;
+		if (left < ts.tv_nsec)
+			ts.tv_nsec = left;
+	}
+	(void)syscall(SYS_futex, futex_half(word), FUTEX_WAIT, seen, &ts, NULL, 0);
+	return true;
+}
+
+/* The word is free, perhaps by a death: take it. 0, 1, or -EAGAIN if it changed (*w is what it is now). */
+static int take(uint64_t *word, uint64_t *w, uint32_t me, bool slept, const struct shv_lock_host *host, void *ctx)
+{
+	uint64_t seen = *w, keep = slept ? LOCK_WAITERS : seen & LOCK_WAITERS;
+
+	if (!cas64(word, w, (seen & LOCK_SEQ_MASK) | me | keep))
+		return -EAGAIN;
+	fence_release(); /* pairs: P-peek */
+	if (!(seen & LOCK_DIED))
+		return 0;
+	host->inherit(ctx, lock_owner(seen), true);
+	return 1;
+}
+
+/* The owner is dead: take the lock from it. 1, or -EAGAIN if the word changed. */
+static int inherit(uint64_t *word, uint64_t *w, uint32_t me, bool slept, const struct shv_lock_host *host, void *ctx)
+{
+	uint64_t seen = *w, keep = slept ? LOCK_WAITERS : seen & LOCK_WAITERS;
+
+	host->inherit(ctx, lock_owner(seen), false); /* while its entry still says who it was */
+	CRASH_POINT("lock-inherit");
+	if (!cas64(word, w, ((seen & LOCK_SEQ_MASK) + LOCK_SEQ_ONE) | me | keep))
+		return -EAGAIN;
+	fence_release();
+	return 1;
+}
+
+static int recurse(uint64_t *word, uint64_t w, enum lock_flavour flavour)
+{
+	if (flavour != LOCK_RECURSIVE)
+		return -EDEADLK;
+	if ((w & LOCK_DEPTH_MASK) == LOCK_DEPTH_MASK)
+		return -EAGAIN;
+	__atomic_fetch_add(word, LOCK_DEPTH_ONE, __ATOMIC_RELAXED); /* ours: only the waiters bit changes meanwhile */
+	return 0;
+}
+
+int lock_acquire_slow(uint64_t *word, uint32_t me, enum lock_flavour flavour, bool try_only, const struct timespec *deadline,
+		      const struct shv_lock_host *host, void *ctx)
+{
+	bool slept = false;
+	unsigned spins = 0;
+	uint32_t judged = 0;
+	uint64_t w = load_acquire(word);
+
+	for (;;) {
+		int r;
+
+		if (lock_is_gone(w))
+			return -ESTALE;
+		if (!lock_is_held(w)) {
+			r = take(word, &w, me, slept, host, ctx);
+			if (r != -EAGAIN)
+				return r;
+			continue;
+		}
+		if (lock_owner(w) == me)
+			return recurse(word, w, flavour);
+		if (!try_only && spins < SPINS) {
+			spins++;
+			cpu_relax();
+			w = load_acquire(word);
+			continue;
+		}
+		/* One question per tenure and nap: it is a system call. */
+		if (try_only || judged != lock_owner(w) || slept) {
+			judged = lock_owner(w);
+			if (host->dead(ctx, judged)) {
+				r = inherit(word, &w, me, slept, host, ctx);
+				if (r != -EAGAIN)
+					return r;
+				continue;
+			}
+		}
+		if (try_only)
+			return -EBUSY;
+		if (!(w & LOCK_WAITERS)) {
+			if (!cas64(word, &w, w | LOCK_WAITERS))
+				continue;
+			w |= LOCK_WAITERS;
+		}
+		CRASH_POINT("lock-wait");
+		if (!nap(word, (uint32_t)w, deadline))
+			return -ETIMEDOUT;
+		slept = true;
+		if (!host->valid(ctx))
+			return -ESTALE;
+		w = load_acquire(word);
+	}
+}
+
+bool lock_bury(uint64_t *word, uint64_t seen, uint32_t grave)
+{
+	uint64_t w = seen;
+
+	if (!cas64(word, &w, ((seen & LOCK_SEQ_MASK) + LOCK_SEQ_ONE) | LOCK_DIED | (seen & LOCK_WAITERS) | grave))
+		return false;
+	lock_wake(word, 1);
+	return true;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The 8-byte lock word and its transitions. Knows nothing of arenas: who a thread is, whether the owner lives, and how a
+ * dead owner is remembered come through struct shv_lock_host.
+ *
+ *   low 32 bits, the futex: owner 20 | recursion 10 | waiters 1 | died 1      high 32 bits: sequence
+ *
+ * owner: thread index + 1; 0 = free; OWNER_GONE = the object is freed. With `died` the word is free and the owner
+ * field is the number of the dead holder's grave. Every change is one atomic on all 64 bits; only FUTEX_WAIT and WAKE take
+ * the low half. The sequence advances at each release, so that readers without the lock see that a writer was there.
+ */
+#ifndef SHV_LOCKS_WORD_H
+#define SHV_LOCKS_WORD_H
+
+#include "base/atomic.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#define LOCK_OWNER_MASK UINT64_C(0xfffff)
+#define LOCK_OWNER_GONE UINT32_C(0xfffff)
+#define LOCK_OWNER_LIMIT UINT32_C(0xffff0) /* thread indices stay below */
+#define LOCK_DEPTH_SHIFT 20
+#define LOCK_DEPTH_ONE (UINT64_C(1) << LOCK_DEPTH_SHIFT)
+#define LOCK_DEPTH_MASK (UINT64_C(0x3ff) << LOCK_DEPTH_SHIFT)
+#define LOCK_WAITERS (UINT64_C(1) << 30)
+#define LOCK_DIED (UINT64_C(1) << 31)
+#define LOCK_SEQ_ONE (UINT64_C(1) << 32)
+#define LOCK_SEQ_MASK (UINT64_C(0xffffffff) << 32)
+
+static inline uint32_t lock_owner(uint64_t w)
+{
+	return (uint32_t)(w & LOCK_OWNER_MASK);
+}
+static inline uint32_t lock_depth(uint64_t w) /* additional acquisitions of a recursive lock */
+{
+	return (uint32_t)((w & LOCK_DEPTH_MASK) >> LOCK_DEPTH_SHIFT);
+}
+/* Taken by a thread: neither free, nor free after a death, nor gone. */
+static inline bool lock_is_held(uint64_t w)
+{
+	return lock_owner(w) != 0 && !(w & LOCK_DIED) && lock_owner(w) != LOCK_OWNER_GONE;
+}
+static inline bool lock_is_gone(uint64_t w)
+{
+	return lock_owner(w) == LOCK_OWNER_GONE && !(w & LOCK_DIED);
+}
+
+enum lock_flavour { LOCK_RECURSIVE = 1, LOCK_PLAIN = 2, LOCK_HANDOFF = 3 };
+
+/* What the lock code asks of its surroundings. ctx is passed through. */
+struct shv_lock_host {
+	/* Is this owner's thread gone for good? May make a system call. */
+	bool (*dead)(void *ctx, uint32_t owner);
+	/* A number (20 bits, not OWNER_GONE) under which the dead owner can be looked up later. */
+	uint32_t (*bury)(void *ctx, uint32_t owner);
+	/* Is the object that the lock belongs to still there? Asked after each sleep, before any change. */
+	bool (*valid)(void *ctx);
+	/* Told who died, when SHV_RECOVERED is about to be returned: an owner (buried == false) or a grave. */
+	void (*inherit)(void *ctx, uint32_t owner, bool buried);
+};
+
+/*
+ * Take the lock. me: this thread's owner value. try_only: never wait. deadline: CLOCK_MONOTONIC, NULL = for ever.
+ * 0, 1 (recovered), -EBUSY, -ETIMEDOUT, -EDEADLK, -EAGAIN, -ESTALE.
+ */
+int lock_acquire_slow(uint64_t *word, uint32_t me, enum lock_flavour flavour, bool try_only, const struct timespec *deadline,
+		      const struct shv_lock_host *host, void *ctx);
+
+/* The common case: free, nobody waits, nobody died. */
+static inline bool lock_acquire_fast(uint64_t *word, uint32_t me)
+{
+	uint64_t w = load_relaxed(word);
+
+	if (unlikely(w & ~LOCK_SEQ_MASK))
+		return false;
+	if (unlikely(!cas64(word, &w, w | me)))
+		return false;
+	fence_release(); /* pairs: P-peek; payload stores stay behind the owner word */
+	return true;
+}
+
+/* Wake one sleeper on the word. */
+void lock_wake(uint64_t *word, int n);
+
+/*
+ * Release. The outermost release advances the sequence. Waiters may set their bit at any time, so the old word is taken from
+ * the atomic itself. 0; 1 if this thread still holds it (recursion); -EPERM; -ESTALE.
+ */
+static inline int lock_release(uint64_t *word, uint32_t me, enum lock_flavour flavour)
+{
+	uint64_t w = load_relaxed(word);
+
+	if (unlikely(((uint32_t)w & ~(uint32_t)LOCK_WAITERS) != me)) {
+		if (lock_is_gone(w))
+			return -ESTALE;
+		if (!lock_is_held(w) || (lock_owner(w) != me && flavour != LOCK_HANDOFF))
+			return -EPERM;
+		if (w & LOCK_DEPTH_MASK) {
+			__atomic_fetch_sub(word, LOCK_DEPTH_ONE, __ATOMIC_RELEASE);
+			return 1;
+		}
+		/* Somebody else's handoff lock: the exact word, lest a later tenure be ended. */
+		while (!cas64(word, &w, (w & LOCK_SEQ_MASK) + LOCK_SEQ_ONE))
+			if (!lock_is_held(w))
+				return -EPERM;
+	} else {
+		w = exchange_acq_rel(word, (w & LOCK_SEQ_MASK) + LOCK_SEQ_ONE); /* pairs: P-lock */
+	}
+	if (unlikely(w & LOCK_WAITERS))
+		lock_wake(word, 1);
+	return 0;
+}
+
+/*
+ * A lock whose owner is known to be dead becomes free with the died bit, if the word is still `seen`. The sequence
+ * advances, so that a waiter stopped with an older word in hand cannot take it for this one.
+ */
+bool lock_bury(uint64_t *word, uint64_t seen, uint32_t grave);
+
+#endif /* SHV_LOCKS_WORD_H */

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+#
+# A list for each kind of test. A name %D%/KIND/test_foo means that the program
+# is built from %D%/KIND/test_foo.c; a further source file needs a line
+# `tests_KIND_test_foo_SOURCES = ...`. Every test prints TAP.
+#
+#   unit_tests   white box: all folders can be included, libshv-internal is linked
+#   fault_tests  the same, built only with --enable-fault-injection
+#   api_tests    black box: public headers and libshv only, as a user has them
+#   multi_tests  black box, several processes
+#   script_tests *.sh
+#
+# A new kind is a list, its place in white_tests or black_tests, and its folder in
+# one of the two pattern lines. TSAN_TESTS names the tests whose threads share
+# memory within one process. Data files go into EXTRA_DIST.
+
+unit_tests = \
+	%D%/unit/test_smoke
+
+fault_tests =
+
+api_tests =
+
+multi_tests =
+
+script_tests = \
+	%D%/abi/headers.sh \
+	%D%/abi/symbols.sh \
+	%D%/abi/layers.sh \
+	%D%/abi/readme.sh \
+	%D%/examples.sh
+
+TSAN_TESTS = \
+	%D%/unit/test_smoke
+
+# Linked into every Check program, so it uses the public headers only.
+support_sources = \
+	%D%/support/suite.c \
+	%D%/support/suite.h
+
+# --- how they are built ---------------------------------------------------------
+
+white_tests = $(unit_tests)
+if FAULT_INJECTION
+white_tests += $(fault_tests)
+endif
+black_tests = $(api_tests) $(multi_tests)
+
+if HAVE_CHECK
+check_tests = $(white_tests) $(black_tests)
+check_LTLIBRARIES += %D%/libsupport.la
+endif
+check_PROGRAMS += $(check_tests)
+
+%C%_libsupport_la_SOURCES = $(support_sources)
+%C%_libsupport_la_CPPFLAGS = $(public_cppflags) $(test_cppflags)
+
+public_programs += $(black_tests)
+
+# What a program links that says nothing else of its own: white box by default,
+# and the list public_programs, which the other folders append to as well, the other.
+# (Variables of one target: GNU make.)
+white_ldadd = libshv-internal.la $(JEMALLOC_LIBS) -lpthread
+public_ldadd = libshv.la -lpthread
+check_ldadd = %D%/libsupport.la $(CHECK_LIBS)
+
+LDADD = $(white_ldadd)
+$(public_programs): libshv.la
+$(public_programs): LDADD = $(public_ldadd)
+
+if HAVE_CHECK
+$(check_tests): %D%/libsupport.la
+$(white_tests): LDADD = $(check_ldadd) $(white_ldadd)
+$(black_tests): LDADD = $(check_ldadd) $(public_ldadd)
+endif
+
+test_cppflags = -I$(top_srcdir)/%D% $(CHECK_CFLAGS)
+%D%/unit/%.o %D%/fault/%.o: AM_CPPFLAGS = $(internal_cppflags) $(test_cppflags) $(JEMALLOC_CFLAGS)
+%D%/api/%.o %D%/multi/%.o: AM_CPPFLAGS = $(public_cppflags) $(test_cppflags)
+
+# --- how they are run -----------------------------------------------------------
+
+TESTS += $(check_tests) $(script_tests)
+TEST_EXTENSIONS = .sh
+tap_driver = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+LOG_DRIVER = $(tap_driver)
+SH_LOG_DRIVER = $(tap_driver)
+SH_LOG_COMPILER = bash
+
+# Tests with the tag "slow" are left out unless SHV_SLOW is set.
+AM_TESTS_ENVIRONMENT = \
+	export HARNESS_ACTIVE=1 CK_DEFAULT_TIMEOUT="$${CK_DEFAULT_TIMEOUT:-30}"; \
+	export SHV_SRCDIR='$(abs_top_srcdir)' SHV_BUILDDIR='$(abs_top_builddir)'; \
+	export SHV_EXAMPLES='$(example_programs)' SHVDUMP='$(abs_top_builddir)/shvdump'; \
+	export CC='$(CC)' CXX='$(CXX)' SHV_SAN_CFLAGS='$(SHV_SAN_CFLAGS) $(SHV_COV_CFLAGS)'; \
+	export SHV_JEMALLOC_SYSTEM='$(SHV_JEMALLOC_SYSTEM)'; \
+	if test -z "$$SHV_SLOW"; then CK_EXCLUDE_TAGS="slow $$CK_EXCLUDE_TAGS"; export CK_EXCLUDE_TAGS; fi;
+
+EXTRA_DIST += $(script_tests) %D%/support/tap.sh
+
+.PHONY: check-slow check-valgrind check-loop check-tsan
+
+check-slow:
+	SHV_SLOW=1 $(MAKE) check
+
+# The threaded tests, in one process each: a forked child of a threaded program
+# is no longer watched by ThreadSanitizer. Wants --with-sanitizers=thread.
+check-tsan:
+	CK_FORK=no $(MAKE) check TESTS='$(TSAN_TESTS)'
+
+# White-box and black-box tests of one process under memcheck.
+check-valgrind:
+	CK_FORK=no CK_TIMEOUT_MULTIPLIER=$${CK_TIMEOUT_MULTIPLIER:-20} $(MAKE) check \
+		TESTS='$(unit_tests) $(api_tests)' \
+		LOG_COMPILER='$(LIBTOOL) --quiet --mode=execute $(VALGRIND) --quiet --error-exitcode=99 $(VALGRIND_FLAGS)'
+
+# Again and again, until one fails or LOOPS rounds are done.
+LOOPS = 100
+check-loop:
+	@n=0; while test $$n -lt $(LOOPS); do \
+		n=$$((n + 1)); echo "--- round $$n of $(LOOPS)"; \
+		$(MAKE) check || { echo "failed in round $$n"; exit 1; }; \
+	done

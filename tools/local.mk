@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: MIT
+
+if TOOLS
+bin_PROGRAMS += shvdump
+endif
+
+shvdump_SOURCES = \
+	%D%/cmd_check.c \
+	%D%/cmd_list.c \
+	%D%/cmd_locks.c \
+	%D%/cmd_overview.c \
+	%D%/cmd_procs.c \
+	%D%/cmd_types.c \
+	%D%/cmd_values.c \
+	%D%/columns.c \
+	%D%/columns.h \
+	%D%/emit.c \
+	%D%/emit.h \
+	%D%/json.c \
+	%D%/json.h \
+	%D%/shvdump.c \
+	%D%/shvdump.h \
+	%D%/target.c \
+	%D%/target.h \
+	%D%/text.c \
+	%D%/text.h
+shvdump_CPPFLAGS = $(AM_CPPFLAGS) $(SMARTCOLS_CFLAGS) $(NCURSES_CFLAGS)
+shvdump_LDADD = libshv.la $(SMARTCOLS_LIBS) $(NCURSES_LIBS)
+
+# dist_man_MANS += %D%/shvdump.1

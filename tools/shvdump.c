@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * shvdump: what is in shared memory, read from outside. This file is its command line; see shvdump.h for the others.
+ *
+ * Words that are no options: a command, a target, and for `show` an object. The word that names a command is the command, wherever
+ * it stands; what is in front of it is the target; what comes behind is its object, if it takes one, then the target.
+ */
+#include "config.h"
+
+#include "tools/shvdump.h"
+
+#include "tools/target.h"
+#include "tools/text.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct command commands[] = {
+	{ "overview", "[TARGET]", "totals, lock policies, pages and processes (what you get without a command)", NULL, NULL, 0, true,
+	  false, cmd_overview },
+	{ "list", "", "every arena on this machine that you may see", NULL, &list_columns, OPT_COLUMNS, false, false, cmd_list },
+	{ "values", "[TARGET]", "live objects, one a line",
+	  "Filters are combined by 'and'. Lock objects are listed too; names and other parts of objects are not.", &values_columns,
+	  OPT_COLUMNS | OPT_HELD | OPT_DEAD | OPT_FILTER | OPT_SORT, true, false, cmd_values },
+	{ "show", "OBJECT [TARGET]", "one object whole",
+	  "OBJECT is a reference as the column REF shows it, or a name (name:7 for the name '7').", &values_columns, OPT_COLUMNS, true,
+	  true, cmd_show },
+	{ "locks", "[TARGET]", "lock objects, and the locks that values have for themselves", NULL, &locks_columns,
+	  OPT_COLUMNS | OPT_HELD | OPT_DEAD, true, false, cmd_locks },
+	{ "procs", "[TARGET]", "processes that are attached, or died attached", NULL, &procs_columns, OPT_COLUMNS | OPT_DEAD, true, false,
+	  cmd_procs },
+	{ "types", "[TARGET]", "types that objects have or had, and how much there is of each", NULL, &types_columns, OPT_COLUMNS, true,
+	  false, cmd_types },
+	{ "check", "[TARGET]", "consistency: prints what is wrong; exit status 2 if anything is", NULL, NULL, 0, true, false, cmd_check },
+};
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+/* ---- help ------------------------------------------------------------------------------------------------ */
+
+static const struct {
+	const char *text;
+	unsigned only;            /* commands that have one of these; 0 = all */
+} help_options[] = {
+	{ " -J, --json           JSON; the man page describes it\n"
+	  " -r, --raw            one line a row, not aligned, blanks within cells written \\x20\n"
+	  " -n, --noheadings     no line of headings\n"
+	  " -b, --bytes          sizes in bytes, not 1.5K\n", 0 },
+	{ " -o, --output LIST    these columns; +LIST adds to the usual ones\n"
+	  " -O, --output-all     all columns\n", OPT_COLUMNS },
+	{ "     --held           only what somebody holds the lock of\n", OPT_HELD },
+	{ "     --dead           only what a dead process or thread left\n", OPT_DEAD },
+	{ " -t, --type TYPE      only objects of that type: name or format; * matches anything\n"
+	  " -p, --policy POLICY  only objects with that lock policy\n"
+	  " -k, --kind KIND      only value, raw, array, raw-array, string or lock\n"
+	  " -N, --name PATTERN   only named objects whose name matches, as file names do in the shell\n", OPT_FILTER },
+	{ " -s, --sort COLUMN    sorted by that column; -COLUMN: largest first\n", OPT_SORT },
+	{ " -h, --help           this, or of the command\n"
+	  " -V, --version        version\n", 0 },
+};
+
+static void help_command_options(unsigned options)
+{
+	printf("\nOptions:\n");
+	for (size_t i = 0; i < sizeof(help_options) / sizeof(help_options[0]); i++)
+		if (!help_options[i].only || (help_options[i].only & options))
+			fputs(help_options[i].text, stdout);
+}
+
+static void help_target(void)
+{
+	fputs("\nTARGET:\n"
+	      "  PID           the only arena of that process\n"
+	      "  PID:NAME      its arena of that name\n"
+	      "  NAME          the only arena of that name\n"
+	      "  path:FILE     a file, e.g. /proc/PID/fd/N (path: may be left out if there is a slash)\n"
+	      "  fd:N          an inherited descriptor\n"
+	      "  (nothing)     the only arena on this machine\n", stdout);
+}
+
+static void help(const struct command *c)
+{
+	if (c) {
+		printf("Usage: shvdump %s [OPTION...]%s%s\n\n%s\n", c->name, *c->operands ? " " : "", c->operands, c->summary);
+		if (c->more)
+			printf("%s\n", c->more);
+		help_command_options(c->options);
+		if (c->columns)
+			columns_help(c->columns);
+	} else {
+		printf("Usage: shvdump [COMMAND] [OPTION...] [TARGET]\n\nLooks into the shared memory of programs that use libshv.\n"
+		       "\nCommands:\n");
+		for (size_t i = 0; i < COMMANDS; i++)
+			printf("  %-9s %s\n", commands[i].name, commands[i].summary);
+		help_command_options(0);
+	}
+	if (!c || c->one_arena)
+		help_target();
+	if (!c)
+		puts("\n'shvdump COMMAND --help' tells of a command's options and columns.\n"
+		     "Exit status: 0 fine, 1 usage or input/output, 2 damage found.");
+}
+
+/* ---- command line ---------------------------------------------------------------------------------------- */
+
+static int usage(const char *fmt, const char *what)
+{
+	fputs("shvdump: ", stderr);
+	text_put(stderr, fmt);
+	if (what) {
+		fputs(": ", stderr);
+		text_put(stderr, what);
+	}
+	fputs(" (shvdump --help)\n", stderr);
+	return -1;
+}
+
+enum { KEY_HELD = 256, KEY_DEAD };
+
+static const struct option long_options[] = {
+	{ "json", no_argument, NULL, 'J' },
+	{ "raw", no_argument, NULL, 'r' },
+	{ "noheadings", no_argument, NULL, 'n' },
+	{ "bytes", no_argument, NULL, 'b' },
+	{ "output", required_argument, NULL, 'o' },
+	{ "output-all", no_argument, NULL, 'O' },
+	{ "held", no_argument, NULL, KEY_HELD },
+	{ "dead", no_argument, NULL, KEY_DEAD },
+	{ "type", required_argument, NULL, 't' },
+	{ "policy", required_argument, NULL, 'p' },
+	{ "kind", required_argument, NULL, 'k' },
+	{ "name", required_argument, NULL, 'N' },
+	{ "sort", required_argument, NULL, 's' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ NULL, 0, NULL, 0 },
+};
+
+struct request {
+	unsigned used;            /* options that only some commands have */
+	bool help, version, json, raw;
+};
+
+static int one_option(struct run *r, struct request *q, int key)
+{
+	switch (key) {
+	case 'J':
+		q->json = true;
+		break;
+	case 'r':
+		q->raw = true;
+		break;
+	case 'n':
+		r->out.headings = false;
+		break;
+	case 'b':
+		r->out.exact = true;
+		break;
+	case 'o':
+		r->opt.columns = optarg;
+		q->used |= OPT_COLUMNS;
+		break;
+	case 'O':
+		r->opt.all_columns = true;
+		q->used |= OPT_COLUMNS;
+		break;
+	case KEY_HELD:
+		r->opt.held = true;
+		q->used |= OPT_HELD;
+		break;
+	case KEY_DEAD:
+		r->opt.dead = true;
+		q->used |= OPT_DEAD;
+		break;
+	case 't':
+		r->opt.type = optarg;
+		q->used |= OPT_FILTER;
+		break;
+	case 'p':
+		r->opt.policy = optarg;
+		q->used |= OPT_FILTER;
+		break;
+	case 'k':
+		r->opt.kind = optarg;
+		q->used |= OPT_FILTER;
+		break;
+	case 'N':
+		r->opt.name = optarg;
+		q->used |= OPT_FILTER;
+		break;
+	case 's':
+		r->opt.sort = optarg;
+		q->used |= OPT_SORT;
+		break;
+	case 'h':
+		q->help = true;
+		break;
+	case 'V':
+		q->version = true;
+		break;
+	default:
+		fputs("shvdump: see shvdump --help\n", stderr); /* getopt has said what is wrong */
+		return -1;
+	}
+	return 0;
+}
+
+static const struct command *find_command(const char *word)
+{
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (!strcmp(commands[i].name, word))
+			return &commands[i];
+	return NULL;
+}
+
+/* Command, object and target among the words that are no options. */
+static int take_words(struct run *r, char **words, int n)
+{
+	for (int i = 0; i < n; i++) {
+		const struct command *c = r->command ? NULL : find_command(words[i]);
+
+		if (c)
+			r->command = c;
+		else if (r->command && r->command->object && !r->object)
+			r->object = words[i];
+		else if (!r->target)
+			r->target = words[i];
+		else
+			return usage("one word too many", words[i]);
+	}
+	return 0;
+}
+
+static int check_request(const struct run *r, const struct request *q)
+{
+	if (q->used & ~r->command->options)
+		return usage("that option is not for this command", r->command->name);
+	if (q->json && q->raw)
+		return usage("--json and --raw exclude each other", NULL);
+	if (r->target && !r->command->one_arena)
+		return usage("this command takes no target", r->command->name);
+	if (r->command->object && !r->object)
+		return usage("this command needs an object, a reference or a name", r->command->name);
+	return 0;
+}
+
+static int parse(struct run *r, struct request *q, int argc, char **argv)
+{
+	int key;
+
+	while ((key = getopt_long(argc, argv, "Jrnbo:Ot:p:k:N:s:hV", long_options, NULL)) != -1)
+		if (one_option(r, q, key))
+			return -1;
+	if (take_words(r, argv + optind, argc - optind))
+		return -1;
+	if (q->help || q->version)
+		return 0;
+	if (!r->command)
+		r->command = &commands[0];
+	r->out.mode = q->json ? EMIT_JSON : q->raw ? EMIT_RAW : EMIT_TABLE;
+	return check_request(r, q);
+}
+
+/* ---- what the commands share ----------------------------------------------------------------------------- */
+
+int complain(const char *what, int code)
+{
+	const char *why = shv_errmsg();
+
+	fputs("shvdump: ", stderr);
+	if (what) {
+		text_put(stderr, what);
+		fputs(": ", stderr);
+	}
+	text_put(stderr, *why ? why : strerror(-code));
+	fputc('\n', stderr);
+	return code == -EUCLEAN ? STATUS_DAMAGE : STATUS_FAILED;
+}
+
+void cell_ref(struct cell *c, shv_ref ref)
+{
+	cell_format(c, "0x%llx", (unsigned long long)ref);
+}
+
+void cell_holder(struct cell *c, const struct shv_holder *h)
+{
+	if (!h->pid)
+		cell_text(c, "?");
+	else if (h->tid == h->pid)
+		cell_format(c, "%s[%d]", h->command, (int)h->pid);
+	else
+		cell_format(c, "%s[%d/%d]", h->command, (int)h->pid, (int)h->tid);
+}
+
+void cell_name(struct cell *c, shv_arena *a, shv_ref ref)
+{
+	if (shv_value_name(a, ref, c->buf, sizeof(c->buf)) > 0)
+		cell_text(c, c->buf);
+}
+
+const char *lock_state(bool held, bool abandoned, bool condemned)
+{
+	if (abandoned)
+		return "abandoned";
+	if (held)
+		return "held";
+	return condemned ? "condemned" : "free";
+}
+
+/* ---- main ------------------------------------------------------------------------------------------------ */
+
+static int run_command(struct run *r)
+{
+	int status = r->command->one_arena ? target_attach(r->target, &r->a) : 0;
+
+	if (status)
+		return status;
+	status = r->command->run(r);
+	if (r->a)
+		(void)shv_arena_detach(r->a);
+	return status;
+}
+
+/* Output that was lost must not look like success. */
+static int finish(int status)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return status;
+	fprintf(stderr, "shvdump: writing the output failed: %s\n", strerror(errno));
+	return STATUS_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+	struct run r = { .out = { .headings = true } };
+	struct request q = { 0 };
+
+	setlocale(LC_ALL, "");
+	if (parse(&r, &q, argc, argv))
+		return STATUS_FAILED;
+	if (q.version) {
+		printf("shvdump %s\n", SHV_VERSION);
+		return finish(STATUS_FINE);
+	}
+	if (q.help) {
+		help(r.command);
+		return finish(STATUS_FINE);
+	}
+	return finish(run_command(&r));
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/* Which arena is meant; see target.h. */
+#include "config.h"
+
+#include "tools/target.h"
+
+#include "tools/shvdump.h"
+#include "tools/text.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LINK_PREFIX "/memfd:shv:"
+#define LINK_SUFFIX " (deleted)"
+
+/* ---- looking around -------------------------------------------------------------------------------------- */
+
+/* The arena's name if a link is that of one. */
+static bool arena_link(const char *link, char *name, size_t size)
+{
+	size_t len = strlen(link);
+
+	if (strncmp(link, LINK_PREFIX, strlen(LINK_PREFIX)))
+		return false;
+	if (len > strlen(LINK_SUFFIX) && !strcmp(link + len - strlen(LINK_SUFFIX), LINK_SUFFIX))
+		len -= strlen(LINK_SUFFIX);
+	len -= strlen(LINK_PREFIX);
+	snprintf(name, size, "%.*s", (int)len, link + strlen(LINK_PREFIX));
+	return true;
+}
+
+static struct found *entry_of(struct found_list *list, const struct stat *st, const char *name, int fd)
+{
+	struct found *v;
+
+	for (size_t i = 0; i < list->n; i++)
+		if (list->v[i].dev == st->st_dev && list->v[i].ino == st->st_ino)
+			return &list->v[i];
+	if (list->n == list->room) {
+		size_t room = list->room ? list->room * 2 : 16;
+		v = realloc(list->v, room * sizeof(*v));
+		if (!v)
+			return NULL;
+		list->v = v;
+		list->room = room;
+	}
+	v = &list->v[list->n++];
+	*v = (struct found){ .dev = st->st_dev, .ino = st->st_ino, .fd = fd };
+	snprintf(v->name, sizeof(v->name), "%s", name);
+	return v;
+}
+
+static int add_pid(struct found *f, pid_t pid)
+{
+	if (f->n && f->pids[f->n - 1] == pid)
+		return 0;
+	if (f->n == f->room) {
+		size_t room = f->room ? f->room * 2 : 8;
+		pid_t *pids = realloc(f->pids, room * sizeof(*pids));
+		if (!pids)
+			return -ENOMEM;
+		f->pids = pids;
+		f->room = room;
+	}
+	f->pids[f->n++] = pid;
+	return 0;
+}
+
+/* One descriptor of a process: /proc/PID/fd/N, which `dir` is the folder of. */
+static int look_at_fd(struct found_list *list, pid_t pid, int dir, const char *number)
+{
+	char link[PATH_MAX], name[256];
+	struct found *f;
+	struct stat st;
+	ssize_t n = readlinkat(dir, number, link, sizeof(link) - 1);
+
+	if (n < 0)
+		return 0; /* closed meanwhile */
+	link[n] = 0;
+	if (!arena_link(link, name, sizeof(name)) || fstatat(dir, number, &st, 0))
+		return 0;
+	f = entry_of(list, &st, name, atoi(number));
+	return f ? add_pid(f, pid) : -ENOMEM;
+}
+
+static int look_at_process(struct found_list *list, pid_t pid)
+{
+	char path[40];
+	struct dirent *d;
+	DIR *dir;
+	int r = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return 0; /* not ours to look at, or gone */
+	while (!r && (d = readdir(dir)))
+		if (isdigit((unsigned char)d->d_name[0]))
+			r = look_at_fd(list, pid, dirfd(dir), d->d_name);
+	closedir(dir);
+	return r;
+}
+
+int target_scan(struct found_list *list)
+{
+	struct dirent *d;
+	DIR *dir = opendir("/proc");
+	int r = 0;
+
+	*list = (struct found_list){ 0 };
+	if (!dir)
+		return -errno;
+	while (!r && (d = readdir(dir)))
+		if (isdigit((unsigned char)d->d_name[0]) && atoi(d->d_name) != getpid())
+			r = look_at_process(list, atoi(d->d_name));
+	closedir(dir);
+	if (r)
+		target_scan_free(list);
+	return r;
+}
+
+void target_scan_free(struct found_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		free(list->v[i].pids);
+	free(list->v);
+	*list = (struct found_list){ 0 };
+}
+
+/* ---- attaching ------------------------------------------------------------------------------------------- */
+
+static shv_arena *attach_path(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	shv_arena *a;
+
+	if (fd < 0)
+		return NULL;
+	a = shv_arena_attach(fd, SHV_RDONLY);
+	close(fd);
+	return a;
+}
+
+shv_arena *target_attach_found(const struct found *f)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)f->pids[0], f->fd);
+	return attach_path(path);
+}
+
+static int attached(shv_arena *a, const char *target, shv_arena **out)
+{
+	if (!a)
+		return complain(target, -errno);
+	*out = a;
+	return 0;
+}
+
+/* A file that cannot be opened is not the library's failure, so it has no sentence for it. */
+static int attach_file(const char *path, shv_arena **a)
+{
+	if (access(path, R_OK)) {
+		fprintf(stderr, "shvdump: %s: %s\n", path, strerror(errno));
+		return STATUS_FAILED;
+	}
+	return attached(attach_path(path), path, a);
+}
+
+/* All digits: a number. False: none, or one that fits no int. */
+static bool whole_number(const char *s, size_t len, int *n)
+{
+	long value = 0;
+
+	if (!len || len > 10)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (!isdigit((unsigned char)s[i]))
+			return false;
+		value = value * 10 + (s[i] - '0');
+	}
+	*n = (int)value;
+	return value <= INT_MAX;
+}
+
+static int attach_process(const char *target, pid_t pid, const char *name, shv_arena **a)
+{
+	return attached(shv_arena_attach_pid(pid, name, SHV_RDONLY), target, a);
+}
+
+/* ---- one of those that there are ------------------------------------------------------------------------- */
+
+static void choose(const struct found_list *list, const char *name)
+{
+	fprintf(stderr, "shvdump: there are several arenas%s; say which:\n", name ? " of that name" : "");
+	for (size_t i = 0; i < list->n; i++) {
+		if (name && strcmp(list->v[i].name, name))
+			continue;
+		fprintf(stderr, "  %d:", (int)list->v[i].pids[0]);
+		text_put(stderr, list->v[i].name);
+		fputc('\n', stderr);
+	}
+}
+
+static int none(const char *name)
+{
+	if (name)
+		fprintf(stderr, "shvdump: no command, and no arena that this user may see, is named '%s': see 'shvdump list' and "
+				"'shvdump --help'\n", name);
+	else
+		fputs("shvdump: there is no arena on this machine that this user may see\n", stderr);
+	return STATUS_FAILED;
+}
+
+static int attach_only(const char *name, shv_arena **a)
+{
+	const struct found *only = NULL;
+	struct found_list list;
+	size_t n = 0;
+	int r = target_scan(&list);
+
+	if (r) {
+		fprintf(stderr, "shvdump: /proc: %s\n", strerror(-r));
+		return STATUS_FAILED;
+	}
+	for (size_t i = 0; i < list.n; i++)
+		if (!name || !strcmp(list.v[i].name, name)) {
+			only = &list.v[i];
+			n++;
+		}
+	if (n == 1)
+		r = attached(target_attach_found(only), only->name, a);
+	else if (n)
+		choose(&list, name);
+	else
+		none(name);
+	target_scan_free(&list);
+	return n == 1 ? r : STATUS_FAILED;
+}
+
+int target_attach(const char *target, shv_arena **a)
+{
+	const char *colon;
+	int n;
+
+	if (!target)
+		return attach_only(NULL, a);
+	if (!strncmp(target, "path:", 5))
+		return attach_file(target + 5, a);
+	if (strchr(target, '/'))
+		return attach_file(target, a);
+	if (!strncmp(target, "fd:", 3) && whole_number(target + 3, strlen(target + 3), &n))
+		return attached(shv_arena_attach(n, SHV_RDONLY), target, a);
+	colon = strchr(target, ':');
+	if (colon && whole_number(target, (size_t)(colon - target), &n))
+		return attach_process(target, n, colon + 1, a);
+	if (whole_number(target, strlen(target), &n))
+		return attach_process(target, n, NULL, a);
+	return attach_only(target, a);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which arena is meant.
+ *
+ *   12345        the only arena of process 12345
+ *   12345:NAME   its arena of that name
+ *   NAME         the only arena of that name on this machine
+ *   path:FILE    what that file leads to, e.g. /proc/12345/fd/7; anything with a slash in it is taken as such a file
+ *   fd:N         a descriptor that was inherited
+ *   (nothing)    the only arena on this machine
+ *
+ * Arenas have no names in the file system: they are found through /proc/PID/fd, whose links read "/memfd:shv:NAME (deleted)", as far as
+ * this user may look. A process that closed its descriptor and lives on its mapping alone is not found, though others
+ * of the same arena are.
+ */
+#ifndef SHV_TOOLS_TARGET_H
+#define SHV_TOOLS_TARGET_H
+
+#include <shv/shv.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* One arena that somebody has open. */
+struct found {
+	dev_t dev;
+	ino_t ino;
+	char name[256];
+	pid_t *pids;              /* that have a descriptor of it, ascending as /proc lists them */
+	size_t n, room;
+	int fd;                   /* of the first of them */
+};
+
+struct found_list {
+	struct found *v;
+	size_t n, room;
+};
+
+int target_scan(struct found_list *list); /* 0 or negative errno */
+void target_scan_free(struct found_list *list);
+/* Attach read-only to an arena that was found. NULL with errno. */
+shv_arena *target_attach_found(const struct found *f);
+
+/* Attach read-only to what `target` says. 0 and *a, or an exit status: the reason, and what there is to choose from, is printed. */
+int target_attach(const char *target, shv_arena **a);
+
+#endif /* SHV_TOOLS_TARGET_H */

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* Numbers, times and foreign text; see text.h. */
+#include "config.h"
+
+#include "tools/text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+void text_size(char *buf, size_t size, uint64_t bytes)
+{
+	static const char units[] = "BKMGTPE";
+	uint64_t unit = 1;
+	unsigned i = 0;
+
+	while (bytes / unit >= 1024 && units[i + 1]) {
+		unit *= 1024;
+		i++;
+	}
+	/* One decimal, cut and not rounded: 1023.96M is no 1024.0M. */
+	uint64_t whole = bytes / unit, tenth = unit > 1 ? bytes % unit / (unit / 1024) * 10 / 1024 : 0;
+
+	if (tenth && whole < 100)
+		snprintf(buf, size, "%" PRIu64 ".%" PRIu64 "%c", whole, tenth, units[i]);
+	else
+		snprintf(buf, size, "%" PRIu64 "%c", whole, units[i]);
+}
+
+void text_time(char *buf, size_t size, uint64_t ns)
+{
+	time_t t = (time_t)(ns / 1000000000u);
+	struct tm tm;
+
+	if (!ns || !localtime_r(&t, &tm) || !strftime(buf, size, "%Y-%m-%dT%H:%M:%S%z", &tm))
+		buf[0] = 0;
+}
+
+void text_hex(char *buf, size_t size, const unsigned char *bytes, size_t n)
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t at = 0;
+
+	for (size_t i = 0; i < n && at + 3 <= size; i++) {
+		buf[at++] = digits[bytes[i] >> 4];
+		buf[at++] = digits[bytes[i] & 15];
+	}
+	buf[at] = 0;
+}
+
+void text_uuid(char *buf, size_t size, const uint8_t uuid[16])
+{
+	char hex[33];
+
+	text_hex(hex, sizeof(hex), uuid, 16);
+	snprintf(buf, size, "%.8s-%.4s-%.4s-%.4s-%s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+}
+
+uint32_t text_next(const char **s)
+{
+	static const uint32_t least[] = { 0, 0x80, 0x800, 0x10000 };
+	const unsigned char *p = (const unsigned char *)*s;
+	uint32_t c = *p;
+	unsigned more;
+
+	(*s)++;
+	if (c < 0x80)
+		return c;
+	if (c >= 0xc2 && c < 0xe0)
+		more = 1;
+	else if (c >= 0xe0 && c < 0xf0)
+		more = 2;
+	else if (c >= 0xf0 && c < 0xf5)
+		more = 3;
+	else
+		return TEXT_INVALID;
+	c &= 0x3fu >> more;
+	for (unsigned i = 1; i <= more; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return TEXT_INVALID;
+		c = c << 6 | (p[i] & 0x3f);
+	}
+	if (c < least[more] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+		return TEXT_INVALID;
+	*s += more;
+	return c;
+}
+
+int text_is_unsafe(uint32_t c)
+{
+	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0xad || c == 0x61c || (c >= 0x200b && c <= 0x200f) ||
+	       (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb) ||
+	       (c >= 0xe0000 && c <= 0xe0fff);
+}
+
+void text_for_table(char *buf, size_t size, const char *s)
+{
+	size_t at = 0;
+
+	while (*s) {
+		const char *from = s;
+		uint32_t c = text_next(&s);
+		size_t n = (size_t)(s - from);
+
+		if (c != TEXT_INVALID && c >= 0xa0 && text_is_unsafe(c)) {
+			from = "\xef\xbf\xbd";
+			n = 3;
+		}
+		if (at + n >= size)
+			break;
+		memcpy(buf + at, from, n);
+		at += n;
+	}
+	buf[at] = 0;
+}
+
+void text_put(FILE *out, const char *s)
+{
+	while (*s) {
+		const char *from = s;
+		uint32_t c = text_next(&s);
+
+		for (; from < s; from++)
+			if (c == TEXT_INVALID || text_is_unsafe(c))
+				fprintf(out, "\\x%02x", (unsigned char)*from);
+			else
+				fputc(*from, out);
+	}
+}

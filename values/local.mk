@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT
+
+libshv_internal_la_SOURCES += \
+	%D%/array.c \
+	%D%/format.c \
+	%D%/inspect.c \
+	%D%/inspect_arena.c \
+	%D%/intern.c \
+	%D%/lock.c \
+	%D%/name.c \
+	%D%/object.c \
+	%D%/print.c \
+	%D%/type.c \
+	%D%/type_id.c \
+	%D%/type_private.h \
+	%D%/value.c \
+	%D%/value_private.h \
+	%D%/view.c \
+	%D%/view.h

@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Values and raw objects: get, set, add, compare-exchange, peek.
+ *
+ * Under a lock the content is copied plainly. Without one (SHV_NONE, raw) contents of 1, 2, 4 and 8 bytes are single atomics; larger
+ * ones are copied without synchronisation, as documented.
+ *
+ * shv_peek() takes no lock: the lock word carries a sequence that each release advances, and the owner. Word, copy, word again;
+ * if both are the same and nobody held the lock, no writer was there in between (P-peek).
+ */
+#include "values/value_private.h"
+
+#include <shv/raw.h>
+#include <shv/value.h>
+#include <string.h>
+
+#define PEEK_TRIES 1000
+#define PEEK_ASK 64 /* tries against one holder before asking whether it lives */
+
+/* ---- making ------------------------------------------------------------------------------------------- */
+
+SHV_API shv_value *shv_value_new(shv_arena *a, const shv_type *type, const void *init, shv_lockspec lock)
+{
+	struct object_plan p = { .a = a, .who = "shv_value_new", .type = type, .n = 1, .init = init, .lock = &lock, .kind = SHV_KIND_VALUE };
+
+	return object_make(&p);
+}
+
+SHV_API int shv_value_free(shv_value *v)
+{
+	return object_free(v, 1u << SHV_KIND_VALUE | 1u << SHV_KIND_ARRAY | 1u << SHV_KIND_STRING, "shv_value_free");
+}
+
+SHV_API void *shv_raw_new(shv_arena *a, const shv_type *type, const void *init)
+{
+	struct object_plan p = { .a = a, .who = "shv_raw_new", .type = type, .n = 1, .init = init, .kind = SHV_KIND_RAW };
+
+	return object_make(&p);
+}
+
+SHV_API int shv_raw_free(void *p)
+{
+	return object_free(p, 1u << SHV_KIND_RAW | 1u << SHV_KIND_RAW_ARRAY, "shv_raw_free");
+}
+
+/* ---- looking -------------------------------------------------------------------------------------------- */
+
+SHV_API void *shv_value_data(shv_value *v)
+{
+	struct shv_object o;
+	int r = value_find(v, &o, true, "shv_value_data");
+
+	return r ? null_with(r) : (void *)v;
+}
+
+SHV_API const shv_type *shv_value_type(const void *p)
+{
+	struct shv_object o;
+	const shv_type *t;
+	int r = value_find(p, &o, true, "shv_value_type");
+
+	if (r)
+		return null_with(r);
+	t = object_type(&o);
+	return t ? t : fail_null(-EUCLEAN, "shv_value_type: the object's type in the arena is damaged");
+}
+
+SHV_API enum shv_kind shv_kind_of(const void *p)
+{
+	struct shv_object o;
+
+	return object_find(p, &o, "shv_kind_of") ? SHV_KIND_NONE : (enum shv_kind)what_kind(o.what);
+}
+
+/* ---- content --------------------------------------------------------------------------------------------- */
+
+static void copy_out_atomic(void *out, const void *p, size_t size)
+{
+	switch (size) {
+	case 1: {
+		uint8_t x = load_acquire((const uint8_t *)p);
+		memcpy(out, &x, 1);
+		break;
+	}
+	case 2: {
+		uint16_t x = load_acquire((const uint16_t *)p);
+		memcpy(out, &x, 2);
+		break;
+	}
+	case 4: {
+		uint32_t x = load_acquire((const uint32_t *)p);
+		memcpy(out, &x, 4);
+		break;
+	}
+	case 8: {
+		uint64_t x = load_acquire((const uint64_t *)p);
+		memcpy(out, &x, 8);
+		break;
+	}
+	default:
+		memcpy(out, p, size);
+	}
+}
+
+static void copy_in_atomic(void *p, const void *in, size_t size)
+{
+	switch (size) {
+	case 1: {
+		uint8_t x;
+		memcpy(&x, in, 1);
+		store_release((uint8_t *)p, x);
+		break;
+	}
+	case 2: {
+		uint16_t x;
+		memcpy(&x, in, 2);
+		store_release((uint16_t *)p, x);
+		break;
+	}
+	case 4: {
+		uint32_t x;
+		memcpy(&x, in, 4);
+		store_release((uint32_t *)p, x);
+		break;
+	}
+	case 8: {
+		uint64_t x;
+		memcpy(&x, in, 8);
+		store_release((uint64_t *)p, x);
+		break;
+	}
+	default:
+		memcpy(p, in, size);
+	}
+}
+
+/* Copied word by word with relaxed accesses: peek reads what a writer may be writing, and a data race would be undefined. */
+static void copy_racing(void *out, const void *p, size_t size)
+{
+	unsigned char *to = out;
+	const unsigned char *from = p;
+
+	for (; size >= 8; size -= 8, to += 8, from += 8) {
+		uint64_t x = load_relaxed((const uint64_t *)(const void *)from);
+		memcpy(to, &x, 8);
+	}
+	for (; size; size--)
+		*to++ = load_relaxed(from++);
+}
+
+static int check_size(const struct shv_object *o, size_t size, const char *who)
+{
+	uint64_t bytes;
+	int r = object_bytes(o, &bytes, who);
+
+	if (unlikely(r))
+		return r;
+	if (unlikely(bytes != size))
+		return fail(-EINVAL, "%s: size is %zu, but the content has %llu bytes: pass sizeof of the value's type", who, size,
+			    (unsigned long long)bytes);
+	return 0;
+}
+
+static bool unlocked(const struct shv_object *o)
+{
+	unsigned p = what_policy(o->what);
+
+	return p == SHV_POL_RAW || p == SHV_POL_NONE;
+}
+
+/* One access to the content of a value, under its lock if it has one. */
+struct access {
+	struct shv_object o;
+	struct lock_target t;
+	struct shv_tc *tc;
+	bool locked;
+	int status; /* 0 or SHV_RECOVERED */
+	const char *who;
+};
+
+static int access_begin(struct access *x, void *v, const char *who)
+{
+	int r = value_find_rw(v, &x->o, &x->tc, true, who);
+
+	x->who = who;
+	x->locked = false;
+	x->status = 0;
+	if (unlikely(r) || unlikely(unlocked(&x->o)))
+		return r;
+	r = lock_target(&x->o, x->tc, &x->t, false, who);
+	if (likely(!r))
+		r = target_acquire(&x->t, false, NULL, who);
+	if (unlikely(r < 0))
+		return r;
+	x->locked = x->t.policy != SHV_POL_NONE;
+	x->status = r;
+	return 0;
+}
+
+/* The access is over: `r` if that is an error, else how the lock came to us. */
+static int access_end(struct access *x, int r)
+{
+	if (x->locked)
+		(void)target_release(&x->t, x->who);
+	return r < 0 ? r : r ? r : x->status;
+}
+
+static int check_pointer(const void *p, const char *what, const char *who)
+{
+	return likely(p != NULL) ? 0 : fail(-EINVAL, "%s: %s is NULL", who, what);
+}
+
+static int get(shv_value *v, void *out, size_t size, const char *who)
+{
+	struct shv_place at;
+	struct access x;
+	int r = check_pointer(out, "out", who);
+
+	if (unlikely(r))
+		return r;
+	if (unlikely(v && arena_place(v, &at) && !at.m))
+		return shv_peek(v, out, size);
+	r = access_begin(&x, v, who);
+	if (unlikely(r))
+		return r;
+	r = check_size(&x.o, size, who);
+	if (likely(!r)) {
+		if (x.locked)
+			memcpy(out, object_payload(&x.o), size);
+		else
+			copy_out_atomic(out, object_payload(&x.o), size);
+	}
+	return access_end(&x, r);
+}
+
+static int set(shv_value *v, const void *in, size_t size, const char *who)
+{
+	struct access x;
+	int r = check_pointer(in, "in", who);
+
+	if (likely(!r))
+		r = access_begin(&x, v, who);
+	if (unlikely(r))
+		return r;
+	r = check_size(&x.o, size, who);
+	if (likely(!r)) {
+		CRASH_POINT("set-before");
+		copy_in_atomic(object_payload(&x.o), in, size);
+		CRASH_POINT("set-after");
+	}
+	return access_end(&x, r);
+}
+
+SHV_API int shv_get(shv_value *v, void *out, size_t size)
+{
+	return get(v, out, size, "shv_get");
+}
+
+SHV_API int shv_set(shv_value *v, const void *in, size_t size)
+{
+	return set(v, in, size, "shv_set");
+}
+
+static int check_type(const void *v, const shv_type *type, const char *who)
+{
+	struct shv_object o;
+	const shv_type *is;
+	int r = value_find(v, &o, true, who);
+
+	if (r)
+		return r;
+	if (!type)
+		return fail(-EINVAL, "%s: type is NULL", who);
+	is = object_type(&o);
+	if (!is)
+		return fail(-EUCLEAN, "%s: the object's type in the arena is damaged", who);
+	if (!type_same(is, type))
+		return fail(-EINVAL, "%s: the value is of type %s, not %s", who, shv_type_name(is), shv_type_name(type));
+	return 0;
+}
+
+SHV_API int shv_get_typed(shv_value *v, const shv_type *type, void *out, size_t size)
+{
+	int r = check_type(v, type, "shv_get_typed");
+
+	return r ? r : get(v, out, size, "shv_get_typed");
+}
+
+SHV_API int shv_set_typed(shv_value *v, const shv_type *type, const void *in, size_t size)
+{
+	int r = check_type(v, type, "shv_set_typed");
+
+	return r ? r : set(v, in, size, "shv_set_typed");
+}
+
+SHV_API void *shv_load_(shv_value *v, const shv_type *type, void *buf, size_t size)
+{
+	int r = check_type(v, type, "SHV_LOAD");
+
+	if (!r)
+		r = get(v, buf, size, "SHV_LOAD");
+	if (r < 0) {
+		memset(buf, 0, size);
+		errno = -r;
+	}
+	return buf;
+}
+
+/* ---- peek -------------------------------------------------------------------------------------------------- */
+
+static int peek_word(struct lock_target *t, const struct shv_object *o, void *out, size_t size)
+{
+	uint64_t asked = 0;
+
+	for (int i = 0, same = 0; i < PEEK_TRIES; i++) {
+		uint64_t w = load_acquire(t->word);
+		if (lock_is_gone(w))
+			return object_fail(-ESTALE, object_payload(o), "shv_peek");
+		if (lock_is_held(w)) {
+			same = w == asked ? same + 1 : 0;
+			asked = w;
+			if (same == PEEK_ASK && place_owner_dead(&t->o.at, lock_owner(w))) {
+				copy_racing(out, object_payload(o), size);
+				return 1;
+			}
+			cpu_relax();
+			continue;
+		}
+		copy_racing(out, object_payload(o), size);
+		fence_acquire(); /* pairs: P-peek */
+		/* The waiters bit may come and go; owner and sequence must be as they were. */
+		if (((load_relaxed(t->word) ^ w) & ~LOCK_WAITERS) == 0)
+			return w & LOCK_DIED ? 1 : 0;
+	}
+	return fail(-EAGAIN, "shv_peek: writers held or took the lock during all %d tries: try again, or take the lock", PEEK_TRIES);
+}
+
+SHV_API int shv_peek(const shv_value *v, void *out, size_t size)
+{
+	struct lock_target t;
+	struct shv_object o;
+	int r = check_pointer(out, "out", "shv_peek");
+
+	if (!r)
+		r = value_find(v, &o, true, "shv_peek");
+	if (!r)
+		r = check_size(&o, size, "shv_peek");
+	if (r)
+		return r;
+	if (unlocked(&o)) {
+		copy_out_atomic(out, object_payload(&o), size);
+		return 0;
+	}
+	r = lock_target(&o, NULL, &t, true, "shv_peek");
+	if (r)
+		return r;
+	if (!t.word)
+		return fail(-ENOTSUP, "shv_peek: a user-supplied lock policy has no sequence to read by: take the lock");
+	r = peek_word(&t, &o, out, size);
+	/* It may have been freed meanwhile: then what was copied is nothing. */
+	if (r >= 0 && load_acquire(&o.slot->word) != o.word)
+		return object_fail(-ESTALE, v, "shv_peek");
+	return r;
+}
+
+/* ---- arithmetic ---------------------------------------------------------------------------------------------- */
+
+#define ADD_CASE(n)                                                                                           \
+	case n: {                                                                                                   \
+		uint##n##_t d = (uint##n##_t)delta, x;                                                              \
+		if (locked) {                                                                                       \
+			x = (uint##n##_t)(*(uint##n##_t *)p + d);                                                   \
+			store_relaxed((uint##n##_t *)p, x);                                                         \
+		} else {                                                                                            \
+			x = (uint##n##_t)(__atomic_fetch_add((uint##n##_t *)p, d, __ATOMIC_ACQ_REL) + d);           \
+		}                                                                                                   \
+		return is_signed ? (int64_t)(int##n##_t)x : (int64_t)x;                                             \
+	}
+
+/* Wraps as unsigned arithmetic does, whatever the sign of the type. */
+static int64_t add_int(void *p, size_t size, bool is_signed, bool locked, int64_t delta)
+{
+	switch (size * 8) {
+		ADD_CASE(8)
+		ADD_CASE(16)
+		ADD_CASE(32)
+		ADD_CASE(64)
+	}
+	return 0;
+}
+
+/* Single values only: what should be added to an array? */
+static const shv_type *single_type(const struct shv_object *o)
+{
+	unsigned k = what_kind(o->what);
+
+	return k == SHV_KIND_VALUE || k == SHV_KIND_RAW ? object_type(o) : NULL;
+}
+
+SHV_API int shv_add(shv_value *v, int64_t delta, int64_t *now)
+{
+	const shv_type *t;
+	struct access x;
+	int64_t sum;
+	int r = access_begin(&x, v, "shv_add");
+
+	if (unlikely(r))
+		return r;
+	t = single_type(&x.o);
+	if (unlikely(!t || (type_class(t) != TYPE_SIGNED && type_class(t) != TYPE_UNSIGNED)))
+		return access_end(&x, fail(-EINVAL, "shv_add: the value is no integer: use shv_addf() for floating point, or shv_with()"));
+	CRASH_POINT("add-before");
+	sum = add_int(object_payload(&x.o), t->size, type_class(t) == TYPE_SIGNED, x.locked, delta);
+	if (now)
+		*now = sum;
+	return access_end(&x, 0);
+}
+
+#define ADDF_ATOMIC(type, bits) \
+	do {                                                                               \
+		uint##bits##_t old = load_acquire((uint##bits##_t *)p), next;              \
+		type f;                                                                    \
+		do {                                                                       \
+			memcpy(&f, &old, sizeof(f));                                       \
+			f += (type)delta;                                                  \
+			memcpy(&next, &f, sizeof(next));                                   \
+		} while (!cas##bits((uint##bits##_t *)p, &old, next));                     \
+		return (double)f;                                                          \
+	} while (0)
+
+static double addf_atomic(void *p, size_t size, double delta)
+{
+	if (size == 4)
+		ADDF_ATOMIC(float, 32);
+	if (size == 8)
+		ADDF_ATOMIC(double, 64);
+	long double f; /* larger than any atomic: unsynchronised, as documented */
+	memcpy(&f, p, sizeof(f));
+	f += delta;
+	memcpy(p, &f, sizeof(f));
+	return (double)f;
+}
+
+static double addf_locked(void *p, size_t size, double delta)
+{
+	if (size == 4)
+		return *(float *)p += (float)delta;
+	if (size == 8)
+		return *(double *)p += delta;
+	return (double)(*(long double *)p += delta);
+}
+
+SHV_API int shv_addf(shv_value *v, double delta, double *now)
+{
+	const shv_type *t;
+	struct access x;
+	double sum;
+	int r = access_begin(&x, v, "shv_addf");
+
+	if (r)
+		return r;
+	t = single_type(&x.o);
+	if (!t || type_class(t) != TYPE_FLOAT)
+		return access_end(&x, fail(-EINVAL, "shv_addf: the value is no floating point number: use shv_add() for integers, or shv_with()"));
+	CRASH_POINT("add-before");
+	sum = x.locked ? addf_locked(object_payload(&x.o), t->size, delta) : addf_atomic(object_payload(&x.o), t->size, delta);
+	if (now)
+		*now = sum;
+	return access_end(&x, 0);
+}
+
+/* ---- compare and exchange ---------------------------------------------------------------------------------------- */
+
+#define CX_CASE(bytes, type)                                                                                                \
+	case bytes: {                                                                                                       \
+		type e, d;                                                                                                  \
+		memcpy(&e, expected, bytes);                                                                                \
+		memcpy(&d, desired, bytes);                                                                                 \
+		if (__atomic_compare_exchange_n((type *)p, &e, d, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))               \
+			return 0;                                                                                           \
+		memcpy(expected, &e, bytes);                                                                                \
+		return -EAGAIN;                                                                                             \
+	}
+
+static int exchange_atomic(void *p, void *expected, const void *desired, size_t size)
+{
+	switch (size) {
+		CX_CASE(1, uint8_t)
+		CX_CASE(2, uint16_t)
+		CX_CASE(4, uint32_t)
+		CX_CASE(8, uint64_t)
+	default:
+		return fail(-ENOTSUP, "shv_compare_exchange: without a lock only 1, 2, 4 or 8 bytes can be exchanged, not %zu", size);
+	}
+}
+
+static int exchange_locked(void *p, void *expected, const void *desired, size_t size)
+{
+	if (memcmp(p, expected, size)) {
+		memcpy(expected, p, size);
+		return -EAGAIN;
+	}
+	copy_in_atomic(p, desired, size);
+	return 0;
+}
+
+SHV_API int shv_compare_exchange(shv_value *v, void *expected, const void *desired, size_t size)
+{
+	struct access x;
+	int r = check_pointer(expected, "expected", "shv_compare_exchange");
+
+	if (!r)
+		r = check_pointer(desired, "desired", "shv_compare_exchange");
+	if (!r)
+		r = access_begin(&x, v, "shv_compare_exchange");
+	if (r)
+		return r;
+	r = check_size(&x.o, size, "shv_compare_exchange");
+	if (!r) {
+		CRASH_POINT("cx-before");
+		r = x.locked ? exchange_locked(object_payload(&x.o), expected, desired, size) :
+			       exchange_atomic(object_payload(&x.o), expected, desired, size);
+		if (r == -EAGAIN)
+			fail(r, "shv_compare_exchange: the content differs from *expected, which now holds it: decide anew");
+	}
+	return access_end(&x, r);
+}
