@@ -226,7 +226,7 @@ static struct shv_arena *attach_member(struct shv_member *m, char *base, unsigne
 
 static shv_arena *attach_new_member(int fd, const struct shv_geo *g, const char *name, char *base, unsigned flags, int *error)
 {
-	struct shv_member *m;
+	struct shv_member *m = NULL;
 	struct shv_arena *a;
 
 	*error = member_make(fd, g, name, base, flags, &m);

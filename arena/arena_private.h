@@ -131,6 +131,10 @@ struct shv_tc {
 	uintptr_t base;             /* of the member's primary mapping */
 	size_t size;                /* 0: not valid (new process, or detached) */
 	struct shv_member *m;
+	char *data;                 /* address of pool page 0 */
+	uint64_t data_off, limit;   /* offsets between which blocks lie, as far as this thread knows: others are looked up slowly */
+	uint32_t chunks_limit;      /* the same for chunks */
+	uint64_t own;               /* page map entry of pages that are this process's */
 	uint64_t *chunk_tab;
 	uint64_t *page_map;
 	struct shv_thread_shm *thread;
@@ -259,7 +263,49 @@ struct shv_object {
 	uint32_t index;
 };
 /* 0; -EINVAL: p is not the payload of any object; -ESTALE: it was freed. The sentence names `who`. */
-int object_find(const void *p, struct shv_object *o, const char *who) HIDDEN;
+int object_find_slow(const void *p, struct shv_object *o, const char *who) HIDDEN;
+
+/*
+ * The common case: a live object in the mapping that this thread used last. Some 25 instructions, two cache lines: header and
+ * slot. What it cannot confirm it leaves to object_find_slow(), so it needs no error codes. Indices are bounded by what the
+ * thread has seen to exist; a chunk without pages leads to pool page 0, which is zero and thus shows no live slot.
+ */
+static inline bool object_find_fast(const void *p, struct shv_object *o)
+{
+	struct shv_tc *tc = shv_tls_tc;
+	uint64_t off = (uint64_t)((uintptr_t)p - tc->base), h, word, what;
+	struct shv_slot_shm *s;
+	uint32_t i;
+
+	if (unlikely(off >= tc->limit || off < tc->data_off + SHV_HEADER_SIZE || (off & 7)))
+		return false;
+	h = load_relaxed((const uint64_t *)p - 1);
+	i = hdr_slot(h);
+	if (unlikely(i / SHV_SLOTS_PER_CHUNK >= tc->chunks_limit))
+		return false;
+	s = (struct shv_slot_shm *)(void *)(tc->data + ((uint64_t)SHV_CHUNK_PAGE(load_acquire(&tc->chunk_tab[i / SHV_SLOTS_PER_CHUNK]))
+						       << SHV_PAGE_SHIFT)) + i % SHV_SLOTS_PER_CHUNK;
+	word = load_acquire(&s->word); /* pairs: P-publish */
+	what = load_relaxed(&s->what);
+	if (unlikely(slot_state(word) != SHV_SLOT_LIVE || what_offset(what) + slot_lead(word) + SHV_HEADER_SIZE != off ||
+		     what_kind(what) == SHV_KIND_PART))
+		return false;
+	o->at.base = (char *)tc->base;
+	o->at.m = tc->m;
+	o->at.geo = &tc->m->geo;
+	o->at.a = NULL;
+	o->slot = s;
+	o->word = word;
+	o->what = what;
+	o->header = (uint64_t *)(uintptr_t)p - 1;
+	o->index = i;
+	return true;
+}
+
+static inline int object_find(const void *p, struct shv_object *o, const char *who)
+{
+	return likely(object_find_fast(p, o)) ? 0 : object_find_slow(p, o, who);
+}
 int object_fail(int code, const void *p, const char *who) HIDDEN;
 
 static inline uint64_t object_off(const struct shv_object *o)

@@ -44,10 +44,13 @@
 
 #define SET_SIZE (2 * CHECK_KEPT)
 
+/* Each step can be undone: for a given a, different b have different results, and the other way round. */
 uint64_t check_mix(uint64_t a, uint64_t b)
 {
-	uint64_t h = (a ^ (b + UINT64_C(0x9e3779b97f4a7c15) + (a << 6) + (a >> 2))) * UINT64_C(0xff51afd7ed558ccd);
+	uint64_t h = a * UINT64_C(0x9e3779b97f4a7c15);
 
+	h = ((h ^ h >> 32) + b) * UINT64_C(0xff51afd7ed558ccd);
+	h = (h ^ h >> 29) * UINT64_C(0xc4ceb9fe1a85ec53);
 	return h ^ h >> 32;
 }
 
@@ -153,10 +156,10 @@ static int walk(struct check *c)
 /* Whoever was in the middle of something shall get on with it. */
 static void pause_after(unsigned pass)
 {
-	struct timespec t = { 0, 0 };
+	static const long ms[PASSES - 1] = { 0, 1, 5, 25 };
+	struct timespec t = { 0, ms[pass] * 1000000 };
 
 	sched_yield();
-	t.tv_nsec = pass ? 250000L << (2 * pass) : 0; /* 0, 1, 4, 16 ms */
 	if (t.tv_nsec)
 		nanosleep(&t, NULL);
 }

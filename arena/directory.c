@@ -33,7 +33,14 @@
 
 static uint64_t own_page(const struct shv_tc *tc)
 {
-	return page_make(SHV_PG_OWNED, tc->proc, 0, tc->gen);
+	return tc->own;
+}
+
+/* What this thread knows to exist: it only grows, so that a stale figure costs a slow path and no more. */
+static void widen(struct shv_tc *tc)
+{
+	tc->limit = tc->data_off + (pool_pages(tc->m->base, &tc->m->geo) << SHV_PAGE_SHIFT);
+	tc->chunks_limit = chunks_high(tc->m->base, &tc->m->geo);
 }
 
 static uint64_t page_entry_of(const struct shv_tc *tc, uint64_t off)
@@ -102,7 +109,7 @@ static int match(struct shv_object *o, const char *base, uint64_t off)
 	}
 }
 
-int object_find(const void *p, struct shv_object *o, const char *who)
+int object_find_slow(const void *p, struct shv_object *o, const char *who)
 {
 	uint64_t off;
 	int r = -EINVAL;
@@ -120,7 +127,11 @@ int object_find(const void *p, struct shv_object *o, const char *who)
 				r = -ESTALE;
 		}
 	}
-	return likely(!r) ? 0 : object_fail(r, p, who);
+	if (unlikely(r))
+		return object_fail(r, p, who);
+	if ((uintptr_t)p - shv_tls_tc->base < shv_tls_tc->size)
+		widen(shv_tls_tc);
+	return 0;
 }
 
 /* ---- chunks and free slots ----------------------------------------------------------------------------- */

@@ -232,6 +232,10 @@ static void tc_fill(struct shv_tc *tc, struct shv_member *m)
 	tc->chunk_tab = chunk_entry(m->base, &m->geo, 0);
 	tc->page_map = page_entry(m->base, &m->geo, 0);
 	tc->base = (uintptr_t)m->base;
+	tc->data = m->base + m->geo.data_off;
+	tc->data_off = m->geo.data_off;
+	tc->limit = 0; /* the first look goes the slow way and finds out */
+	tc->own = page_make(SHV_PG_OWNED, l->proc, 0, l->gen);
 	tc->next = l->tcs;
 	tc->prev = NULL;
 	if (l->tcs)

@@ -28,7 +28,22 @@ script_tests = \
 	%D%/abi/symbols.sh \
 	%D%/abi/layers.sh \
 	%D%/abi/readme.sh \
+	%D%/cli/shvdump.sh \
 	%D%/examples.sh
+
+# What tests/cli looks at from outside.
+cli_programs = \
+	%D%/cli/fixture
+
+cli_expected = \
+	%D%/cli/expected/alone.txt \
+	%D%/cli/expected/check.txt \
+	%D%/cli/expected/locks.txt \
+	%D%/cli/expected/procs.txt \
+	%D%/cli/expected/raw.txt \
+	%D%/cli/expected/show.txt \
+	%D%/cli/expected/types.txt \
+	%D%/cli/expected/values.txt
 
 TSAN_TESTS = \
 	%D%/unit/test_smoke
@@ -50,12 +65,12 @@ if HAVE_CHECK
 check_tests = $(white_tests) $(black_tests)
 check_LTLIBRARIES += %D%/libsupport.la
 endif
-check_PROGRAMS += $(check_tests)
+check_PROGRAMS += $(check_tests) $(cli_programs)
 
 %C%_libsupport_la_SOURCES = $(support_sources)
 %C%_libsupport_la_CPPFLAGS = $(public_cppflags) $(test_cppflags)
 
-public_programs += $(black_tests)
+public_programs += $(black_tests) $(cli_programs)
 
 # What a program links that says nothing else of its own: white box by default,
 # and the list public_programs, which the other folders append to as well, the other.
@@ -76,7 +91,7 @@ endif
 
 test_cppflags = -I$(top_srcdir)/%D% $(CHECK_CFLAGS)
 %D%/unit/%.o %D%/fault/%.o: AM_CPPFLAGS = $(internal_cppflags) $(test_cppflags) $(JEMALLOC_CFLAGS)
-%D%/api/%.o %D%/multi/%.o: AM_CPPFLAGS = $(public_cppflags) $(test_cppflags)
+%D%/api/%.o %D%/multi/%.o %D%/cli/%.o: AM_CPPFLAGS = $(public_cppflags) $(test_cppflags)
 
 # --- how they are run -----------------------------------------------------------
 
@@ -96,7 +111,7 @@ AM_TESTS_ENVIRONMENT = \
 	export SHV_JEMALLOC_SYSTEM='$(SHV_JEMALLOC_SYSTEM)'; \
 	if test -z "$$SHV_SLOW"; then CK_EXCLUDE_TAGS="slow $$CK_EXCLUDE_TAGS"; export CK_EXCLUDE_TAGS; fi;
 
-EXTRA_DIST += $(script_tests) %D%/support/tap.sh
+EXTRA_DIST += $(script_tests) $(cli_expected) %D%/support/tap.sh
 
 .PHONY: check-slow check-valgrind check-loop check-tsan
 

@@ -137,10 +137,12 @@ static void value_cell(void *ctx, int column, struct cell *c)
 		cell_text(c, v->format);
 		break;
 	case VAL_LEN:
-		cell_number(c, v->len);
+		if (v->kind != SHV_KIND_LOCK)
+			cell_number(c, v->len);
 		break;
 	case VAL_BYTES:
-		cell_size(c, v->bytes);
+		if (v->kind != SHV_KIND_LOCK)
+			cell_size(c, v->bytes);
 		break;
 	case VAL_BLOCK:
 		cell_size(c, v->block_bytes);

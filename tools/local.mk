@@ -27,4 +27,18 @@ shvdump_SOURCES = \
 shvdump_CPPFLAGS = $(AM_CPPFLAGS) $(SMARTCOLS_CFLAGS) $(NCURSES_CFLAGS)
 shvdump_LDADD = libshv.la $(SMARTCOLS_LIBS) $(NCURSES_LIBS)
 
-# dist_man_MANS += %D%/shvdump.1
+EXTRA_DIST += %D%/shvdump.bash-completion
+
+if TOOLS
+dist_man_MANS += %D%/shvdump.1
+
+# bash looks for a file with the name of the command.
+bashcompletiondir = $(datadir)/bash-completion/completions
+
+install-data-local:
+	$(MKDIR_P) '$(DESTDIR)$(bashcompletiondir)'
+	$(INSTALL_DATA) '$(srcdir)/%D%/shvdump.bash-completion' '$(DESTDIR)$(bashcompletiondir)/shvdump'
+
+uninstall-local:
+	rm -f '$(DESTDIR)$(bashcompletiondir)/shvdump'
+endif

@@ -53,7 +53,7 @@
 struct reader {
 	const char *text;
 	const char *who;
-	size_t at;      /* bytes read */
+	size_t at; /* bytes read */
 	char mode;
 	unsigned level; /* open braces */
 	unsigned depth; /* most of them */
@@ -87,7 +87,7 @@ struct prefix {
 	bool modal;  /* any mode mark at all */
 };
 
-#define wrong(r, code_, at_, fmt, ...)                                                                          \
+#define wrong(r, code_, at_, fmt, ...) \
 	((r)->code = fail((code_), "%s: pep3118, position %zu: " fmt, (r)->who, (size_t)(at_), ##__VA_ARGS__))
 
 /* ---- small pieces ----------------------------------------------------------------------------------------- */
@@ -151,7 +151,8 @@ static bool read_mode(struct reader *r)
 static int add_dim(struct reader *r, struct prefix *p, size_t dim, size_t at)
 {
 	if (p->n_dims == TYPE_MAX_DIMS)
-		return wrong(r, -EINVAL, at, "more than %u dimensions: nest arrays in structures, or use fewer", TYPE_MAX_DIMS);
+		return wrong(r, -EINVAL, at, "more than %u dimensions: nest arrays in structures, or use fewer",
+			     TYPE_MAX_DIMS);
 	p->dims[p->n_dims++] = dim;
 	return 0;
 }
@@ -224,12 +225,14 @@ static void refuse_code(struct reader *r, char c)
 	char buf[16];
 
 	if (c && strchr("PXOzZ&", c))
-		wrong(r, -EINVAL, r->at, "'%c' is a pointer, and an address means nothing in another process: use an offset (\"Q\")",
-		      c);
+		wrong(r, -EINVAL, r->at,
+		      "'%c' is a pointer, and an address means nothing in another process: use an offset (\"Q\")", c);
 	else if (c == 't')
-		wrong(r, -EINVAL, r->at, "'t' is bits, which have no address of their own: use a whole integer, such as B");
+		wrong(r, -EINVAL, r->at,
+		      "'t' is bits, which have no address of their own: use a whole integer, such as B");
 	else if (c == '}')
-		wrong(r, -EINVAL, r->at, "'}' closes nothing, or closes before a type: remove it, or what stands alone before it");
+		wrong(r, -EINVAL, r->at,
+		      "'}' closes nothing, or closes before a type: remove it, or what stands alone before it");
 	else if (!c)
 		wrong(r, -EINVAL, r->at, "the text ends where a type belongs");
 	else if (is_space(c))
@@ -237,7 +240,8 @@ static void refuse_code(struct reader *r, char c)
 	else if (c == '(')
 		wrong(r, -EINVAL, r->at, "a shape cannot stand behind a count: put the count behind it, or into it");
 	else
-		wrong(r, -EINVAL, r->at, "%s is no type: use one of c b B ? h H i I l L q Q n N e f d g u w s p x Zf Zd Zg T{}",
+		wrong(r, -EINVAL, r->at,
+		      "%s is no type: use one of c b B ? h H i I l L q Q n N e f d g u w s p x Zf Zd Zg T{}",
 		      shown(c, buf));
 }
 
@@ -252,8 +256,8 @@ static const struct shv_type *read_scalar(struct reader *r)
 			      sizeof(bool) == 1 && sizeof(float) == 4 && sizeof(double) == 8,
 		      "native sizes that are the standard ones");
 	if (standard(r->mode) && (c == 'n' || c == 'N')) {
-		wrong(r, -EINVAL, r->at, "'%c' has a native size only, but the mode is %c: use mode @ or ^, or another code", c,
-		      r->mode);
+		wrong(r, -EINVAL, r->at,
+		      "'%c' has a native size only, but the mode is %c: use mode @ or ^, or another code", c, r->mode);
 		return NULL;
 	}
 	if (standard(r->mode) && (c == 'l' || c == 'L'))
@@ -318,7 +322,8 @@ static int read_name(struct reader *r, struct item *it)
 		return wrong(r, -EINVAL, open, "the name that begins here has no ':' at its end");
 	it->name_len = (size_t)(end - it->name);
 	if (!type_name_ok(it->name, it->name_len))
-		return wrong(r, -EINVAL, open + 1, "a name is 1 to %u bytes of UTF-8 without control characters", TYPE_MAX_NAME);
+		return wrong(r, -EINVAL, open + 1, "a name is 1 to %u bytes of UTF-8 without control characters",
+			     TYPE_MAX_NAME);
 	r->at += it->name_len + 1;
 	return 0;
 }
@@ -427,7 +432,8 @@ static int read_items(struct reader *r, struct items *items, char close, size_t 
 		bool marked = false;
 
 		if (!peek(r))
-			return wrong(r, -EINVAL, r->at, "the text ends, but the structure opened at %zu is not closed by '}'", open);
+			return wrong(r, -EINVAL, r->at,
+				     "the text ends, but the structure opened at %zu is not closed by '}'", open);
 		if (!it)
 			return no_memory(r);
 		if (read_item(r, it, &marked))
@@ -466,11 +472,13 @@ static int lay_out(struct reader *r, const struct items *items, bool all, bool e
 		if (it->type)
 			parts[(*n)++] = (struct type_part){ it->name, it->name_len, at, it->type };
 		if (!type_sum(at, it->size, &at))
-			return wrong(r, -EOVERFLOW, it->at, "with this member the structure is larger than any object can be");
+			return wrong(r, -EOVERFLOW, it->at,
+				     "with this member the structure is larger than any object can be");
 	}
 	*size = end ? up(at, natural) : at;
 	if (*size > PTRDIFF_MAX)
-		return wrong(r, -EOVERFLOW, r->at - 1, "the structure with its padding is larger than any object can be");
+		return wrong(r, -EOVERFLOW, r->at - 1,
+			     "the structure with its padding is larger than any object can be");
 	return 0;
 }
 
@@ -556,7 +564,8 @@ static const struct shv_type *read_text(struct reader *r)
 	}
 	if (r->depth == TYPE_MAX_DEPTH) {
 		items_free(&items);
-		wrong(r, -EINVAL, 0, "several items make a structure, which is nested more than %u deep then", TYPE_MAX_DEPTH);
+		wrong(r, -EINVAL, 0, "several items make a structure, which is nested more than %u deep then",
+		      TYPE_MAX_DEPTH);
 		return NULL;
 	}
 	return build_struct(r, &items, false, false);
@@ -580,6 +589,7 @@ const struct shv_type *type_parse(const char *text, const char *who)
 SHV_API const shv_type *shv_type_parse(const char *pep3118)
 {
 	if (!pep3118)
-		return fail_null(-EINVAL, "shv_type_parse: pep3118 is NULL: pass a format such as \"i\" or \"T{d:x:d:y:}\"");
+		return fail_null(-EINVAL,
+				 "shv_type_parse: pep3118 is NULL: pass a format such as \"i\" or \"T{d:x:d:y:}\"");
 	return type_parse(pep3118, "shv_type_parse");
 }

@@ -205,7 +205,7 @@ static bool writer_in(const struct shv_view *v, uint64_t word)
 	if (!lock_is_held(word))
 		return false;
 	view_lock_word(v, word, &lock);
-	return !lock.abandoned;
+	return lock.held;
 }
 
 /* True: a writer came in between, or was in all the time. */

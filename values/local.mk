@@ -2,6 +2,7 @@
 
 libshv_internal_la_SOURCES += \
 	%D%/array.c \
+	%D%/fast.h \
 	%D%/format.c \
 	%D%/inspect.c \
 	%D%/inspect_arena.c \

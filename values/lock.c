@@ -594,6 +594,10 @@ SHV_API int shv_lock_holder(const shv_lock *lock, struct shv_holder *out)
 
 SHV_API int shv_acquire(shv_value *v)
 {
+	struct shv_object o;
+
+	if (likely(object_find_fast(v, &o) && own_lock_take(&o, shv_tls_tc)))
+		return 0;
 	return acquire(v, false, NULL, "shv_acquire");
 }
 SHV_API int shv_try_acquire(shv_value *v)
@@ -608,6 +612,10 @@ SHV_API int shv_acquire_for(shv_value *v, const struct timespec *rel)
 }
 SHV_API int shv_release(shv_value *v)
 {
+	struct shv_object o;
+
+	if (likely(object_find_fast(v, &o) && own_lock_give(&o, shv_tls_tc)))
+		return 0;
 	return release(v, "shv_release");
 }
 SHV_API int shv_value_holder(const shv_value *v, struct shv_holder *out)

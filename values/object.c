@@ -9,7 +9,7 @@
  * Freeing:
  *   F1 own lock taken   F2 slot GONE   F3 lock word out of use, waiters woken   F4 name forgotten   F5 block on its way home
  */
-#include "values/value_private.h"
+#include "values/fast.h"
 
 #include <string.h>
 
@@ -94,8 +94,7 @@ static int make_lock(struct making *k, uint64_t *header)
 	case SHV_POL_RECURSIVE:
 	case SHV_POL_PLAIN:
 	case SHV_POL_HANDOFF:
-		/* The sequence goes on, so that the word is unlike any that was seen here. */
-		store_relaxed(word, (load_relaxed(word) & LOCK_SEQ_MASK) + LOCK_SEQ_ONE);
+		store_relaxed(word, first_word(slot_fast(k->tc->m->base, &k->tc->m->geo, k->slot)));
 		break;
 	case SHV_POL_SHARED:
 		store_relaxed(word, k->link);
@@ -315,4 +314,20 @@ int object_free(void *p, unsigned kinds, const char *who)
 	store_relaxed(&tc->thread->freed, tc->thread->freed + 1);
 	object_send_home(tc, o.index, o.word, o.what, waiters);
 	return 0;
+}
+
+/* The slot is HELD(me), but something came up that needs care: a name, or waiters. */
+void free_with_care(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t index, uint64_t *header, uint64_t what, bool waiters)
+{
+	uint64_t gone = slot_with(load_relaxed(&slot->word), SHV_SLOT_GONE, tc->proc), lw;
+
+	if (waiters) {
+		lw = load_relaxed(header - 1);
+		exchange_acq_rel(header - 1, ((lw & LOCK_SEQ_MASK) + LOCK_SEQ_ONE) | LOCK_OWNER_GONE);
+		lock_wake(header - 1, INT32_MAX);
+	}
+	if (load_relaxed(header) & SHV_HDR_NAMED)
+		name_forget(tc, index | (uint64_t)(slot_gen(gone) - 1) << 32);
+	store_release(&slot->word, gone);
+	object_send_home(tc, index, gone, what, waiters);
 }

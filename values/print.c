@@ -443,7 +443,9 @@ static void put_type(struct out *o, const struct shv_type *t, const char *p)
 
 ssize_t type_print(const struct shv_type *t, const void *payload, size_t n_items, bool array, char *buf, size_t size)
 {
-	struct out o = { .buf = buf, .size = buf ? size : 0, .limit = size > SIZE_MAX - COUNT_ON ? SIZE_MAX : size + COUNT_ON };
+	struct out o = { .buf = buf,
+			 .size = buf ? size : 0,
+			 .limit = size > SIZE_MAX - COUNT_ON ? SIZE_MAX : size + COUNT_ON };
 
 	int saved = errno; /* strtod() sets it for small numbers */
 

@@ -95,8 +95,12 @@ const struct shv_type *type_of_code(char code, bool complex_)
 	};
 	unsigned char c = (unsigned char)code;
 
+	if (complex_ && code == 'f')
+		return &type_cfloat;
+	if (complex_ && code == 'd')
+		return &type_cdouble;
 	if (complex_)
-		return code == 'f' ? &type_cfloat : code == 'd' ? &type_cdouble : code == 'g' ? &type_clongdouble : NULL;
+		return code == 'g' ? &type_clongdouble : NULL;
 	return c < sizeof(ids) && ids[c] ? basics[ids[c]] : NULL;
 }
 static_assert(sizeof(size_t) == sizeof(long), "n and N stand for long and unsigned long");
@@ -182,11 +186,21 @@ const struct type_field *type_field_find(const struct shv_type *t, const char *n
 
 /* ---- names ------------------------------------------------------------------------------------------------ */
 
+/* By the first byte; 0: no character begins with it. */
+static size_t utf8_length(unsigned char c)
+{
+	if (c < 0x80)
+		return 1;
+	if (c < 0xc2 || c > 0xf4)
+		return 0;
+	return c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+}
+
 size_t type_utf8(const char *s, size_t n, uint32_t *character)
 {
 	static const uint32_t least[5] = { 0, 0, 0x80, 0x800, 0x10000 };
-	unsigned char c = n ? (unsigned char)s[0] : 0xff;
-	size_t len = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+	unsigned char c = n ? (unsigned char)s[0] : 0;
+	size_t len = utf8_length(c);
 	uint32_t x = len < 2 ? c : c & (0x7fu >> len);
 
 	if (!len || len > n)
@@ -225,7 +239,8 @@ static bool is_identifier(const char *s, size_t len)
 	for (size_t i = 0; i < len; i++) {
 		unsigned char c = (unsigned char)s[i];
 
-		if (c < 0x80 && c != '_' && !(c >= '0' && c <= '9') && !(c >= 'A' && c <= 'Z') && !(c >= 'a' && c <= 'z'))
+		if (c < 0x80 && c != '_' && !(c >= '0' && c <= '9') && !(c >= 'A' && c <= 'Z') &&
+		    !(c >= 'a' && c <= 'z'))
 			return false;
 	}
 	return true;
@@ -292,7 +307,9 @@ static int check_field(const struct fields *all, size_t i)
 	const struct shv_type *t;
 
 	if ((f->size ? f->size : sizeof(*f)) != all->stride)
-		return fail(-EINVAL, "shv_type_struct: fields[%zu].size is %zu: set it to sizeof(struct shv_field) or 0", i, f->size);
+		return fail(-EINVAL,
+			    "shv_type_struct: fields[%zu].size is %zu: set it to sizeof(struct shv_field) or 0", i,
+			    f->size);
 	if (!f->name || !is_identifier(f->name, strnlen(f->name, TYPE_MAX_NAME + 1)))
 		return fail(-EINVAL, "shv_type_struct: fields[%zu].name is %s: use the name of the member", i,
 			    f->name ? "no identifier" : "NULL");
@@ -300,11 +317,14 @@ static int check_field(const struct fields *all, size_t i)
 	if (!t || !t->size)
 		return wrong_field(-EINVAL, i, f, "type is %s: pass the type of one item", t ? "empty" : "NULL");
 	if (!f->extent || f->extent % t->size)
-		return wrong_field(-EINVAL, i, f, "extent is %zu, not a whole number of items of %zu bytes (%.40s): is type right?",
+		return wrong_field(-EINVAL, i, f,
+				   "extent is %zu, not a whole number of items of %zu bytes (%.40s): is type right?",
 				   f->extent, t->size, t->name);
 	if (f->offset % t->align)
-		return wrong_field(-EINVAL, i, f, "offset is %zu, but %.40s is aligned to %u: for packed structures there is "
-				   "shv_type_parse(\"^T{...}\")", f->offset, t->name, t->align);
+		return wrong_field(-EINVAL, i, f,
+				   "offset is %zu, but %.40s is aligned to %u: for packed structures there is "
+				   "shv_type_parse(\"^T{...}\")",
+				   f->offset, t->name, t->align);
 	if (t->depth >= TYPE_MAX_DEPTH)
 		return wrong_field(-EINVAL, i, f, "structures are nested more than %u deep", TYPE_MAX_DEPTH);
 	if (f->extent > t->size && t->dims >= TYPE_MAX_DIMS)
@@ -322,19 +342,25 @@ static int check_layout(const struct fields *all, size_t size)
 		const struct shv_field *f = field_at(all, i);
 
 		if (f->offset < at)
-			return wrong_field(-EINVAL, i, f, "offset is %zu, but the field before it ends at %zu: list fields by offset, "
-					   "without overlap", f->offset, at);
+			return wrong_field(-EINVAL, i, f,
+					   "offset is %zu, but the field before it ends at %zu: list fields by offset, "
+					   "without overlap",
+					   f->offset, at);
 		if (!type_sum(f->offset, f->extent, &end))
-			return wrong_field(-EOVERFLOW, i, f, "its end, %zu + %zu, is beyond what any object can have", f->offset,
-					   f->extent);
+			return wrong_field(-EOVERFLOW, i, f, "its end, %zu + %zu, is beyond what any object can have",
+					   f->offset, f->extent);
 		if (end > size)
-			return wrong_field(-EINVAL, i, f, "it ends at %zu, behind the end of the structure at %zu: pass its sizeof",
+			return wrong_field(-EINVAL, i, f,
+					   "it ends at %zu, behind the end of the structure at %zu: pass its sizeof",
 					   end, size);
 		align = f->type->align > align ? f->type->align : align;
 	}
 	if (size % align)
-		return fail(-EINVAL, "shv_type_struct: size is %zu, but the members are aligned to %u: for packed structures there is "
-			    "shv_type_parse(\"^T{...}\")", size, align);
+		return fail(
+			-EINVAL,
+			"shv_type_struct: size is %zu, but the members are aligned to %u: for packed structures there is "
+			"shv_type_parse(\"^T{...}\")",
+			size, align);
 	return 0;
 }
 
@@ -343,14 +369,19 @@ static int check_struct(const char *name, size_t size, const struct fields *all)
 	int code = 0;
 
 	if (name && !type_name_ok(name, strnlen(name, TYPE_MAX_NAME + 1)))
-		return fail(-EINVAL, "shv_type_struct: name is empty, longer than %u bytes, or not UTF-8 text: pass a name, or NULL",
-			    TYPE_MAX_NAME);
+		return fail(
+			-EINVAL,
+			"shv_type_struct: name is empty, longer than %u bytes, or not UTF-8 text: pass a name, or NULL",
+			TYPE_MAX_NAME);
 	if (!all->first || !all->n)
-		return fail(-EINVAL, "shv_type_struct: %s: describe at least one member", all->first ? "n is 0" : "fields is NULL");
+		return fail(-EINVAL, "shv_type_struct: %s: describe at least one member",
+			    all->first ? "n is 0" : "fields is NULL");
 	if (all->stride < sizeof(struct shv_field))
-		return fail(-EINVAL, "shv_type_struct: fields[0].size is %zu: set it to sizeof(struct shv_field) or 0", all->stride);
+		return fail(-EINVAL, "shv_type_struct: fields[0].size is %zu: set it to sizeof(struct shv_field) or 0",
+			    all->stride);
 	if (size > PTRDIFF_MAX)
-		return fail(-EOVERFLOW, "shv_type_struct: size is %zu, more than any object can have: pass sizeof of the structure",
+		return fail(-EOVERFLOW,
+			    "shv_type_struct: size is %zu, more than any object can have: pass sizeof of the structure",
 			    size);
 	for (size_t i = 0; i < all->n && !code; i++)
 		code = check_field(all, i);

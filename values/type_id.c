@@ -124,7 +124,9 @@ const struct shv_type *type_by_id(const char *base, const struct shv_geo *g, uin
 	if (t)
 		return t;
 	if (id < SHV_TYPE_FIRST || table_type_read(base, g, id, &text))
-		return fail_null(-EUCLEAN, "the arena is damaged: an object has type %u, which the table of types does not have", id);
+		return fail_null(-EUCLEAN,
+				 "the arena is damaged: an object has type %u, which the table of types does not have",
+				 id);
 	t = type_of_text(&text);
 	if (!t && errno == ENOMEM)
 		return NULL;

@@ -8,7 +8,7 @@
  * shv_peek() takes no lock: the lock word carries a sequence that each release advances, and the owner. Word, copy, word again;
  * if both are the same and nobody held the lock, no writer was there in between (P-peek).
  */
-#include "values/value_private.h"
+#include "values/fast.h"
 
 #include <shv/raw.h>
 #include <shv/value.h>
@@ -19,27 +19,49 @@
 
 /* ---- making ------------------------------------------------------------------------------------------- */
 
-SHV_API shv_value *shv_value_new(shv_arena *a, const shv_type *type, const void *init, shv_lockspec lock)
+static __attribute__((noinline)) void *value_new_slow(shv_arena *a, const shv_type *type, const void *init, const shv_lockspec *lock)
 {
-	struct object_plan p = { .a = a, .who = "shv_value_new", .type = type, .n = 1, .init = init, .lock = &lock, .kind = SHV_KIND_VALUE };
+	struct object_plan p = { .a = a, .who = "shv_value_new", .type = type, .n = 1, .init = init, .lock = lock, .kind = SHV_KIND_VALUE };
 
 	return object_make(&p);
 }
 
-SHV_API int shv_value_free(shv_value *v)
-{
-	return object_free(v, 1u << SHV_KIND_VALUE | 1u << SHV_KIND_ARRAY | 1u << SHV_KIND_STRING, "shv_value_free");
-}
-
-SHV_API void *shv_raw_new(shv_arena *a, const shv_type *type, const void *init)
+static __attribute__((noinline)) void *raw_new_slow(shv_arena *a, const shv_type *type, const void *init)
 {
 	struct object_plan p = { .a = a, .who = "shv_raw_new", .type = type, .n = 1, .init = init, .kind = SHV_KIND_RAW };
 
 	return object_make(&p);
 }
 
+SHV_API shv_value *shv_value_new(shv_arena *a, const shv_type *type, const void *init, shv_lockspec lock)
+{
+	void *v = NULL;
+
+	if (likely(!lock.flags && lock.kind <= SHV_LOCK_PLAIN))
+		v = make_fast(a, type, init, SHV_KIND_VALUE, lock.kind == SHV_LOCK_PLAIN ? SHV_POL_PLAIN : SHV_POL_RECURSIVE);
+	else if (!lock.flags && lock.kind <= SHV_LOCK_NONE)
+		v = make_fast(a, type, init, SHV_KIND_VALUE, lock.kind);
+	return likely(v != NULL) ? v : value_new_slow(a, type, init, &lock);
+}
+
+SHV_API int shv_value_free(shv_value *v)
+{
+	if (likely(free_fast(v, 1u << SHV_KIND_VALUE | 1u << SHV_KIND_ARRAY | 1u << SHV_KIND_STRING)))
+		return 0;
+	return object_free(v, 1u << SHV_KIND_VALUE | 1u << SHV_KIND_ARRAY | 1u << SHV_KIND_STRING, "shv_value_free");
+}
+
+SHV_API void *shv_raw_new(shv_arena *a, const shv_type *type, const void *init)
+{
+	void *p = make_fast(a, type, init, SHV_KIND_RAW, SHV_POL_RAW);
+
+	return likely(p != NULL) ? p : raw_new_slow(a, type, init);
+}
+
 SHV_API int shv_raw_free(void *p)
 {
+	if (likely(free_fast(p, 1u << SHV_KIND_RAW | 1u << SHV_KIND_RAW_ARRAY)))
+		return 0;
 	return object_free(p, 1u << SHV_KIND_RAW | 1u << SHV_KIND_RAW_ARRAY, "shv_raw_free");
 }
 
@@ -150,8 +172,13 @@ static void copy_racing(void *out, const void *p, size_t size)
 
 static int check_size(const struct shv_object *o, size_t size, const char *who)
 {
+	const struct shv_type *t = what_kind(o->what) == SHV_KIND_VALUE ? type_basic(what_type(o->what)) : NULL;
 	uint64_t bytes;
-	int r = object_bytes(o, &bytes, who);
+	int r;
+
+	if (likely(t && t->size == size))
+		return 0;
+	r = object_bytes(o, &bytes, who);
 
 	if (unlikely(r))
 		return r;
@@ -178,7 +205,7 @@ struct access {
 	const char *who;
 };
 
-static int access_begin(struct access *x, void *v, const char *who)
+static int access_slow(struct access *x, void *v, const char *who)
 {
 	int r = value_find_rw(v, &x->o, &x->tc, true, who);
 
@@ -197,11 +224,28 @@ static int access_begin(struct access *x, void *v, const char *who)
 	return 0;
 }
 
+static inline int access_begin(struct access *x, void *v, const char *who)
+{
+	if (likely(object_find_fast(v, &x->o) && own_lock_take(&x->o, shv_tls_tc))) {
+		x->tc = shv_tls_tc;
+		x->t.ops = NULL;
+		x->t.word = NULL; /* an own lock: given back the short way, or looked up again */
+		x->locked = true;
+		x->status = 0;
+		x->who = who;
+		return 0;
+	}
+	return access_slow(x, v, who);
+}
+
 /* The access is over: `r` if that is an error, else how the lock came to us. */
 static int access_end(struct access *x, int r)
 {
-	if (x->locked)
+	if (likely(x->locked) && !(x->t.word == NULL && x->t.ops == NULL && own_lock_give(&x->o, x->tc))) {
+		if (!x->t.word && !x->t.ops)
+			(void)lock_target(&x->o, x->tc, &x->t, false, x->who);
 		(void)target_release(&x->t, x->who);
+	}
 	return r < 0 ? r : r ? r : x->status;
 }
 
@@ -218,7 +262,7 @@ static int get(shv_value *v, void *out, size_t size, const char *who)
 
 	if (unlikely(r))
 		return r;
-	if (unlikely(v && arena_place(v, &at) && !at.m))
+	if (unlikely((uintptr_t)v - shv_tls_tc->base >= shv_tls_tc->size && v && arena_place(v, &at) && !at.m))
 		return shv_peek(v, out, size);
 	r = access_begin(&x, v, who);
 	if (unlikely(r))

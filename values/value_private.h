@@ -77,6 +77,41 @@ bool place_owner_dead(const struct shv_place *at, uint32_t owner) HIDDEN;
 /* Check a lockspec for a new object: the stored policy; for SHARED the slot and generation, for POLICY the index. */
 int lockspec_check(shv_arena *a, const shv_lockspec *s, unsigned *policy, uint64_t *link, const struct shv_lock_policy **ops,
 		   const char *who) HIDDEN;
+/*
+ * The common case of taking and giving back a value's own recursive or plain lock: nobody has it, nobody waits. False: nothing was
+ * done. For the long way see lock.c, which says what the steps are for.
+ */
+static inline bool own_lock_take(const struct shv_object *o, struct shv_tc *tc)
+{
+	unsigned policy = what_policy(o->what);
+
+	if (unlikely(policy != SHV_POL_RECURSIVE && policy != SHV_POL_PLAIN))
+		return false;
+	store_relaxed(&tc->thread->held, tc->thread->held + 1);
+	fence_compiler();
+	if (likely(lock_acquire_fast(o->header - 1, tc->me)))
+		return true;
+	store_relaxed(&tc->thread->held, tc->thread->held - 1);
+	return false;
+}
+static inline bool own_lock_give(const struct shv_object *o, struct shv_tc *tc)
+{
+	unsigned policy = what_policy(o->what);
+	uint64_t w;
+
+	if (unlikely(policy != SHV_POL_RECURSIVE && policy != SHV_POL_PLAIN))
+		return false;
+	w = load_relaxed(o->header - 1);
+	if (unlikely(((uint32_t)w & ~(uint32_t)LOCK_WAITERS) != tc->me))
+		return false;
+	w = exchange_acq_rel(o->header - 1, (w & LOCK_SEQ_MASK) + LOCK_SEQ_ONE); /* pairs: P-lock */
+	if (unlikely(w & LOCK_WAITERS))
+		lock_wake(o->header - 1, 1);
+	fence_compiler();
+	store_relaxed(&tc->thread->held, tc->thread->held - 1);
+	return true;
+}
+
 /* The deadline that is `rel` from now; false: rel is not a time. */
 bool deadline_in(const struct timespec *rel, struct timespec *out) HIDDEN;
 /* After a value was freed: take its word out of use, wake who waits. True if somebody may wait. */

@@ -423,12 +423,12 @@ void view_lock_word(const struct shv_view *v, uint64_t word, struct view_lock *o
 	}
 	if (!lock_is_held(word))
 		return;
-	out->held = true;
 	out->depth = lock_depth(word) + 1;
 	out->acquisitions++;
 	(void)owner_describe(v->base, v->g, lock_owner(word), &out->holder);
 	out->holder.depth = out->depth;
 	out->abandoned = owner_gone(v, lock_owner(word), &alive);
+	out->held = !out->abandoned; /* the same before and after somebody has buried the owner */
 	out->holder.alive = alive;
 }
 

@@ -109,8 +109,9 @@ bool view_process_probe(const struct shv_view *v, uint32_t proc, uint32_t gen) H
 
 /* What a lock word of the built-in policies says. */
 struct view_lock {
-	bool held, waiters, abandoned;
-	uint32_t depth;           /* times it is held */
+	bool held, waiters;
+	bool abandoned;           /* its holder is gone; then not held */
+	uint32_t depth;           /* times it is, or was, held */
 	uint32_t acquisitions;    /* modulo 2^32 */
 	struct shv_holder holder; /* who holds it, or died holding it; pid 0 if unknown */
 };

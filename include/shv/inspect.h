@@ -82,9 +82,9 @@ struct shv_value_info {
 	char type_name[64];       /* C name or format, cut */
 	char format[64];          /* PEP 3118, cut */
 	shv_ref lock_ref;         /* of the shared lock, else 0 */
-	bool held;                /* its lock is taken (built-in policies) */
+	bool held;                /* a thread has its lock (built-in policies) */
 	bool waiters;             /* somebody may be waiting */
-	bool abandoned;           /* its holder is gone: the next taker will be told */
+	bool abandoned;           /* the thread that had it is gone, and the next taker will be told; then not held */
 	bool condemned;           /* a lock object that was freed and is still used */
 	uint32_t owner;           /* process slot that owns its page; UINT32_MAX: orphaned */
 	uint32_t creator;         /* process slot that made it */
@@ -122,7 +122,7 @@ struct shv_lock_info {
 	enum shv_lock_kind lock;
 	char policy[32];
 	bool held, waiters, abandoned, condemned;
-	uint32_t depth;           /* recursion */
+	uint32_t depth;           /* how many times it is held */
 	uint32_t acquisitions;    /* as in shv_value_info: only differences count */
 	struct shv_holder holder; /* if held, who; if abandoned, who held it; pid 0: not known any more */
 };

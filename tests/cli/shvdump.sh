@@ -49,7 +49,7 @@ normalise() {
 		-e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}[+-][0-9]{4}/TIME/g' \
 		-e "s/\\b(fixture|mortal)\\[[0-9]+(\\/[0-9]+)?\\]/\\1[PID]/g" \
 		-e "s/\\b${pid:-none}\\b/PID/g" \
-		-e 's/ +/ /g' -e 's/ $//'
+		-e 's/^(OFFSET +)[0-9]+/\1N/' -e 's/ +/ /g' -e 's/ $//'
 }
 
 # looks_like FILE NAME COMMAND...: the output, normalised, is that of expected/FILE.
@@ -209,7 +209,7 @@ is "$(answer "path:$file")" 42 'target path:FILE'
 is "$(answer "$file")" 42 'target with a slash'
 is "$(answer fd:9 9<"$file")" 42 'target fd:N'
 fails 1 'no arena' 'target: a process without an arena' "$dump" values $$
-fails 1 'no such process' 'target: no process' "$dump" values 2147483647
+fails 1 'no process' 'target: no process' "$dump" values 2147483647
 fails 1 'nothere' 'target: not an arena of that process' "$dump" values "$pid:nothere"
 fails 1 'nothere' 'target: no arena of that name' "$dump" values nothere
 fails 1 'No such file' 'target: no file' "$dump" values path:/no/such/file
@@ -260,7 +260,7 @@ is "$(wc -w <<<"$commands" | tr -d ' ')" 8 'there are eight commands'
 long_options() { grep -oE -- '--[a-z-]+' | grep -vx -- '--' | sort -u; }
 for command in $commands; do
 	"$dump" "$command" --help >"$work/help" || ok 1 "$command --help"
-	is "$(grep -c "^\\.BR* $command\\b" "$SHV_SRCDIR/tools/shvdump.1")" 1 "the manual has $command"
+	try "the manual has $command" grep -q "^\\.BR* $command\\b" "$SHV_SRCDIR/tools/shvdump.1"
 	is "$(bash -c '. "$1"; COMP_WORDS=(shvdump "$2" -); COMP_CWORD=2; _shvdump; printf "%s\n" "${COMPREPLY[@]}"' \
 		- "$SHV_SRCDIR/tools/shvdump.bash-completion" "$command" | long_options)" \
 		"$(sed -n '/^Options:/,/^$/p' "$work/help" | grep -oE -- '^ *(-., )? *--[a-z-]+' | long_options)" \
@@ -298,7 +298,8 @@ churn() {
 }
 try 'an arena that changes all the time' churn
 json 'its values are whole' '
-bad = [x for x in j["values"] if x["kind"] != "value" or not 1000 <= int(x["content"]) < 10000000]
+bad = [x for x in j["values"] if x["kind"] != "value" or
+       x["content"] is not None and not 1000 <= int(x["content"]) < 10000000] # null: freed while we looked
 assert not bad, bad[:3]
 assert len(j["values"]) > 500
 ' "$dump" values "$pid"
@@ -309,6 +310,6 @@ assert len(j["values"]) == 20000
 assert len({x["ref"] for x in j["values"]}) == 20000
 ' "$dump" values "$pid"
 is "$("$dump" values "$pid" -o REF | wc -l)" 20001 'many lines, one heading'
-is "$("$dump" values "$pid" -rno NAME -N 'value-1999?' | xargs)" 'value-19984' 'one of many by name'
+is "$("$dump" values "$pid" -rno NAME -N 'value-1998?' | xargs)" 'value-19984' 'one of many by name'
 
 tap_done

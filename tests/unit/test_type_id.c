@@ -163,7 +163,8 @@ START_TEST(texts_that_contradict_themselves_are_damage)
 	};
 
 	for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++) {
-		int id = table_type_intern(arena->m, entries[i].format, entries[i].name, entries[i].size, entries[i].align);
+		int id = table_type_intern(arena->m, entries[i].format, entries[i].name, entries[i].size,
+					   entries[i].align);
 		const struct shv_type *t;
 
 		ck_assert_int_ge(id, (int)SHV_TYPE_FIRST);
@@ -183,7 +184,7 @@ START_TEST(texts_that_contradict_themselves_are_damage)
 END_TEST
 
 #define THREADS 4
-#define TYPES 600 /* more than the cache has places */
+#define TYPES   600 /* more than the cache has places */
 static int ids[THREADS][TYPES];
 static pthread_barrier_t start;
 

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The short ways of making and freeing, inlined into the public functions: what nearly every call takes. Everything
+ * unusual is left to object.c, which does the same step by step and says why.
+ */
+#ifndef SHV_VALUES_FAST_H
+#define SHV_VALUES_FAST_H
+
+#include "values/value_private.h"
+
+#include <string.h>
+
+/*
+ * A free lock word whose sequence begins far from those of earlier objects at this place, so that a waiter who looked at one of
+ * them cannot take this word for it. From the generation, which is at hand: the old word would be a cache miss.
+ */
+static inline uint64_t first_word(const struct shv_slot_shm *slot)
+{
+	return (uint64_t)(slot_gen(load_relaxed(&slot->word)) * UINT32_C(2654435761)) << 32;
+}
+
+static inline struct shv_slot_shm *tc_slot(const struct shv_tc *tc, uint32_t i)
+{
+	uint64_t page = SHV_CHUNK_PAGE(load_relaxed(&tc->chunk_tab[i / SHV_SLOTS_PER_CHUNK]));
+
+	return (struct shv_slot_shm *)(void *)(tc->data + (page << SHV_PAGE_SHIFT)) + i % SHV_SLOTS_PER_CHUNK;
+}
+
+/* Zero, or what init says; most types have 8 or 4 bytes. */
+static inline void write_payload(uint64_t *to, const void *init, size_t size)
+{
+	uint64_t x8;
+	uint32_t x4;
+
+	if (likely(size == 8)) {
+		x8 = 0;
+		if (init)
+			memcpy(&x8, init, 8);
+		*to = x8;
+	} else if (likely(size == 4)) {
+		x4 = 0;
+		if (init)
+			memcpy(&x4, init, 4);
+		*to = 0;
+		memcpy(to, &x4, 4);
+	} else {
+		*to = 0;
+		if (init)
+			memcpy(to, init, size);
+		else if (size > 8)
+			memset(to, 0, size);
+	}
+}
+
+/*
+ * One item of a basic type of ordinary alignment, with an own built-in lock or none, from a magazine that has such an object. No
+ * locked instruction; the only shared lines it writes are those of slot, block and its own thread entry. NULL: the long way.
+ */
+static inline __attribute__((always_inline)) void *make_fast(const struct shv_arena *a, const struct shv_type *t, const void *init,
+							     unsigned kind, unsigned policy)
+{
+	const bool locked = policy >= SHV_POL_RECURSIVE && policy <= SHV_POL_HANDOFF;
+	const unsigned lead = locked ? 8 : 0;
+	struct shv_tc *tc = shv_tls_tc;
+	struct shv_slot_shm *slot;
+	struct shv_mag *mag;
+	uint64_t off, *header;
+	uint32_t i, n;
+	unsigned c;
+
+	if (unlikely(!t || !t->id || t->align > 8 || !a || load_relaxed(&a->magic) != ARENA_MAGIC || a->m != tc->m || !tc->size))
+		return NULL;
+	c = (unsigned)(lead + SHV_HEADER_SIZE + (t->size < 8 ? 8 : t->size) + 15) >> 4; /* basic types are small: steps of 16 */
+	mag = &tc->mags[c * 2 + locked];
+	n = mag->n;
+	if (unlikely(!n))
+		return NULL;
+	mag->n = n - 1;
+	i = mag->slots[n - 1];
+	slot = tc_slot(tc, i);
+	CRASH_POINT("create-reserved");
+	off = what_offset(load_relaxed(&slot->what));
+	header = (uint64_t *)(void *)(tc->base + off + lead);
+	if (locked)
+		store_relaxed(header - 1, first_word(slot));
+	store_relaxed(header, hdr_make(i, kind, policy, lead));
+	write_payload(header + 1, init, t->size);
+	CRASH_POINT("create-written");
+	object_publish(tc, slot, what_make(off, t->id, kind, policy), c, lead);
+	CRASH_POINT("create-published");
+	store_relaxed(&tc->thread->created, tc->thread->created + 1);
+	return a->base + off + lead + SHV_HEADER_SIZE;
+}
+
+void free_with_care(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t index, uint64_t *header, uint64_t what, bool waiters) HIDDEN;
+
+/*
+ * Own page, an own built-in lock that is free, or none, no name. LIVE becomes HELD(me) at once: what a death leaves is an object
+ * in a magazine of the dead, which is free. False: nothing was done, go the long way.
+ */
+static inline __attribute__((always_inline)) bool free_fast(void *p, unsigned kinds)
+{
+	struct shv_tc *tc = shv_tls_tc;
+	unsigned policy, c, locked;
+	bool waiters = false;
+	struct shv_object o;
+	struct shv_mag *mag;
+	uint64_t w, lw;
+	uint32_t n;
+
+	if (unlikely(!object_find_fast(p, &o) || !(kinds >> what_kind(o.what) & 1)))
+		return false;
+	policy = what_policy(o.what);
+	c = slot_class(o.word);
+	locked = policy >= SHV_POL_RECURSIVE && policy <= SHV_POL_HANDOFF;
+	if (unlikely((!locked && policy != SHV_POL_RAW && policy != SHV_POL_NONE) || c >= SHV_MAG_CLASSES ||
+		     (load_relaxed(o.header) & SHV_HDR_NAMED) ||
+		     load_acquire(&tc->page_map[(what_offset(o.what) - tc->data_off) >> SHV_PAGE_SHIFT]) != tc->own))
+		return false;
+	mag = &tc->mags[c * 2 + locked];
+	n = mag->n;
+	if (unlikely(n == mag->cap || tc->in_hook))
+		return false;
+	if (locked) {
+		store_relaxed(&tc->thread->held, tc->thread->held + 1);
+		fence_compiler();
+		if (unlikely(!lock_acquire_fast(o.header - 1, tc->me))) {
+			store_relaxed(&tc->thread->held, tc->thread->held - 1);
+			return false;
+		}
+	}
+	CRASH_POINT("free-locked");
+	w = o.word;
+	if (unlikely(!cas64(&o.slot->word, &w, slot_with(w, SHV_SLOT_HELD, tc->proc) + (UINT64_C(1) << SHV_SLOT_GEN_SHIFT)))) {
+		if (locked) {
+			(void)lock_release(o.header - 1, tc->me, LOCK_PLAIN);
+			store_relaxed(&tc->thread->held, tc->thread->held - 1);
+		}
+		return false;
+	}
+	CRASH_POINT("free-held");
+	if (locked) {
+		lw = load_relaxed(o.header - 1);
+		/* Whoever announces itself between these two lines sleeps one poll too long, and then finds the object gone. */
+		waiters = lw & LOCK_WAITERS;
+		if (likely(!waiters))
+			store_release(o.header - 1, ((lw & LOCK_SEQ_MASK) + LOCK_SEQ_ONE) | LOCK_OWNER_GONE);
+		fence_compiler();
+		store_relaxed(&tc->thread->held, tc->thread->held - 1);
+	}
+	store_relaxed(&tc->thread->freed, tc->thread->freed + 1);
+	if (unlikely(waiters || (load_relaxed(o.header) & SHV_HDR_NAMED))) { /* pairs: P-named */
+		free_with_care(tc, o.slot, o.index, o.header, o.what, waiters);
+		return true;
+	}
+	store_relaxed(&o.slot->what, o.what & SHV_WHAT_OFF_MASK);
+	mag->slots[n] = o.index;
+	mag->n = n + 1;
+	return true;
+}
+
+#endif /* SHV_VALUES_FAST_H */
