@@ -132,6 +132,16 @@ static void free_chain(struct recovery *r)
 
 /* ---- R4 ----------------------------------------------------------------------------------------------------- */
 
+/* A page that is q's, or was before a recoverer who died made it an orphan. */
+static bool was_qs(const struct recovery *r, uint64_t e)
+{
+	return (page_state(e) == SHV_PG_OWNED || page_state(e) == SHV_PG_ORPHAN) && page_proc(e) == r->q && page_gen(e) == r->gen;
+}
+
+/*
+ * Each end counts by the state of its own page: a repetition finds some pages orphaned already, with the counts that they are to
+ * have, and a block may begin on one of those and end on one that is still q's.
+ */
 static bool count_live(struct recovery *r, uint64_t w, uint64_t page, uint64_t what)
 {
 	uint64_t end = what_offset(what) + class_size(slot_class(w)) - 1, last = page_of(&r->m->geo, end);
@@ -155,8 +165,12 @@ static bool finish_free(struct recovery *r, struct shv_slot_shm *s, uint32_t ind
 		r->completed += slot_becomes_free(s, w);
 		return true;
 	}
-	if (slot_state(w) == SHV_SLOT_LOST || slot_proc(w) != r->q)
-		return true; /* somebody else's to finish */
+	if (slot_state(w) == SHV_SLOT_LOST) {
+		/* Perhaps made so by a recoverer who died before it told the owner. */
+		if (page_state(e) == SHV_PG_OWNED && page_proc(e) <= r->m->geo.max_processes)
+			r->sweep[page_proc(e)] = 1;
+		return true;
+	}
 	if (page_state(e) == SHV_PG_ORPHAN)
 		return append((void **)&r->orphans, &r->orphans_n, &r->orphans_cap, sizeof(index), &index);
 	if (page_state(e) == SHV_PG_OWNED && page_proc(e) <= r->m->geo.max_processes) {
@@ -207,7 +221,7 @@ static bool visit(struct recovery *r, struct shv_slot_shm *s, uint32_t index)
 	e = block_entry(r, what, &page);
 	if (slot_state(w) == SHV_SLOT_LOST || (slot_state(w) == SHV_SLOT_GONE && slot_proc(w) == r->q))
 		ok = finish_free(r, s, index, w, e);
-	else if (e == pages_of_q(r))
+	else if (was_qs(r, e))
 		ok = count_live(r, w, page, what);
 	if (r->locks && (slot_state(w) == SHV_SLOT_LIVE || slot_state(w) == SHV_SLOT_CONDEMNED))
 		sweep_lock(r, w, what);

@@ -3,7 +3,14 @@
 # Each example is one file, %D%/NAME.c, sees only the public headers, links only
 # libshv, and is run by the tests. To add one: its name in the list below.
 
-example_programs =
+example_programs = \
+	%D%/attach_pid \
+	%D%/counter \
+	%D%/find_or_new \
+	%D%/handover \
+	%D%/letters \
+	%D%/policy \
+	%D%/ptr_list
 
 public_programs += $(example_programs)
 check_PROGRAMS += $(example_programs)

@@ -6,6 +6,7 @@
 #
 #   unit_tests   white box: all folders can be included, libshv-internal is linked
 #   fault_tests  the same, built only with --enable-fault-injection
+#   corrupt_tests  white box: arenas with damage in them
 #   api_tests    black box: public headers and libshv only, as a user has them
 #   multi_tests  black box, several processes
 #   script_tests *.sh
@@ -17,9 +18,15 @@
 unit_tests = \
 	%D%/unit/test_smoke
 
-fault_tests =
+fault_tests = \
+	%D%/fault/test_crash
 
-api_tests =
+corrupt_tests = \
+	%D%/corrupt/test_check \
+	%D%/corrupt/test_garbage
+
+api_tests = \
+	%D%/api/test_inspect
 
 multi_tests =
 
@@ -55,7 +62,7 @@ support_sources = \
 
 # --- how they are built ---------------------------------------------------------
 
-white_tests = $(unit_tests)
+white_tests = $(unit_tests) $(corrupt_tests)
 if FAULT_INJECTION
 white_tests += $(fault_tests)
 endif
@@ -71,6 +78,11 @@ check_PROGRAMS += $(check_tests) $(cli_programs)
 %C%_libsupport_la_CPPFLAGS = $(public_cppflags) $(test_cppflags)
 
 public_programs += $(black_tests) $(cli_programs)
+
+# A damaged arena is made the same way for both.
+corrupt_fixture = %D%/corrupt/fixture.c %D%/corrupt/fixture.h
+%C%_corrupt_test_check_SOURCES = %D%/corrupt/test_check.c $(corrupt_fixture)
+%C%_corrupt_test_garbage_SOURCES = %D%/corrupt/test_garbage.c $(corrupt_fixture)
 
 # What a program links that says nothing else of its own: white box by default,
 # and the list public_programs, which the other folders append to as well, the other.
@@ -90,7 +102,7 @@ $(black_tests): LDADD = $(check_ldadd) $(public_ldadd)
 endif
 
 test_cppflags = -I$(top_srcdir)/%D% $(CHECK_CFLAGS)
-%D%/unit/%.o %D%/fault/%.o: AM_CPPFLAGS = $(internal_cppflags) $(test_cppflags) $(JEMALLOC_CFLAGS)
+%D%/unit/%.o %D%/fault/%.o %D%/corrupt/%.o: AM_CPPFLAGS = $(internal_cppflags) $(test_cppflags) $(JEMALLOC_CFLAGS)
 %D%/api/%.o %D%/multi/%.o %D%/cli/%.o: AM_CPPFLAGS = $(public_cppflags) $(test_cppflags)
 
 # --- how they are run -----------------------------------------------------------

@@ -117,8 +117,11 @@ static void page_cell(void *ctx, int column, struct cell *c)
 static void pages_table(struct run *r, const struct shv_stat *st, const struct selection *columns)
 {
 	const struct page_row rows[] = {
-		{ "owned", st->pages_owned, 0 },   { "orphaned", st->pages_orphaned, 0 }, { "directory", st->pages_slots, 0 },
-		{ "system", st->pages_system, 0 }, { "free", st->pages_free, 0 },
+		{ "owned", st->pages_owned, 0 },
+		{ "orphaned", st->pages_orphaned, 0 },
+		{ "directory", st->pages_slots, 0 },
+		{ "system", st->pages_system, 0 },
+		{ "free", st->pages_free, 0 },
 	};
 
 	emit_table(&r->out, "pages", columns, EMIT_ROWS);
@@ -137,8 +140,10 @@ int cmd_overview(struct run *r)
 	struct shv_stat st = { .size = sizeof(st) };
 	int code;
 
-	if (columns_select(&facts, &totals_columns, NULL, true) || columns_select(&policies, &policies_columns, NULL, true) ||
-	    columns_select(&pages, &pages_columns, NULL, true) || columns_select(&procs, &procs_columns, NULL, false))
+	if (columns_select(&facts, &totals_columns, NULL, true) ||
+	    columns_select(&policies, &policies_columns, NULL, true) ||
+	    columns_select(&pages, &pages_columns, NULL, true) ||
+	    columns_select(&procs, &procs_columns, NULL, false))
 		return STATUS_FAILED;
 	code = shv_stat(r->a, &st);
 	if (code < 0)

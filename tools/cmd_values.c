@@ -2,8 +2,9 @@
 /*
  * shvdump values: live objects, one a line; shvdump show: one of them whole.
  *
- * Sorting keeps the key and the reference of each object that passed the filters, sorts these, and looks at the objects again by
- * reference when they are printed: 24 bytes each instead of half a kilobyte. What was freed in between is left out.
+ * Sorting keeps the key and the reference of each object that passed the filters, sorts these, and looks at the
+ * objects again by reference when they are printed: 24 bytes each instead of half a kilobyte. What was freed in
+ * between is left out.
  */
 #include "config.h"
 
@@ -51,7 +52,7 @@ static void content_cell(struct values *s, struct cell *c)
 		/* Not within a character. */
 		while (cut && (s->content[cut] & 0xc0) == 0x80)
 			cut--;
-		strcpy(s->content + cut, "...");
+		memcpy(s->content + cut, "...", sizeof("..."));
 	}
 	cell_text(c, s->content);
 }
@@ -229,9 +230,9 @@ static bool wanted(const struct values *s)
 		return false;
 	if (o->dead && !v->abandoned)
 		return false;
-	if (o->kind && strcmp(o->kind, kind_name(v->kind)))
+	if (o->kind && strcmp(o->kind, kind_name(v->kind)) != 0)
 		return false;
-	if (o->policy && strcmp(o->policy, v->policy))
+	if (o->policy && strcmp(o->policy, v->policy) != 0)
 		return false;
 	if (o->type && !matches(o->type, v->type_name) && !matches(o->type, v->format))
 		return false;

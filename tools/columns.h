@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Columns: what each table can show. One entry decides the heading, the JSON key (the heading in lower case), how wide and where the
- * column stands, what --help says of it, and the type of its JSON values. The order of an entry is its number in the enum.
+ * Columns: what each table can show. One entry decides the heading, the JSON key (the heading in lower case),
+ * how wide and where the column stands, what --help says of it, and the type of its JSON values. The order of
+ * an entry is its number in the enum.
  */
 #ifndef SHV_TOOLS_COLUMNS_H
 #define SHV_TOOLS_COLUMNS_H
@@ -26,33 +27,35 @@ struct columns {
 #define COLUMNS_MAX 40
 
 enum values_column {
-	VAL_REF, VAL_NAME, VAL_KIND, VAL_TYPE, VAL_FORMAT, VAL_LEN, VAL_BYTES, VAL_BLOCK, VAL_OFFSET, VAL_CONTENT, VAL_HEX,
-	VAL_LOCK, VAL_LOCKREF, VAL_STATE, VAL_WAITERS, VAL_SEQ, VAL_HOLDER, VAL_HPID, VAL_HTID, VAL_HCOMMAND, VAL_OWNER, VAL_CREATOR,
-	VAL_ALIVE
+	VAL_REF, VAL_NAME, VAL_KIND, VAL_TYPE, VAL_FORMAT, VAL_LEN, VAL_BYTES, VAL_BLOCK, VAL_OFFSET,
+	VAL_CONTENT, VAL_HEX, VAL_LOCK, VAL_LOCKREF, VAL_STATE, VAL_WAITERS, VAL_SEQ, VAL_HOLDER, VAL_HPID,
+	VAL_HTID, VAL_HCOMMAND, VAL_OWNER, VAL_CREATOR, VAL_ALIVE
 };
 enum locks_column {
-	LCK_REF, LCK_NAME, LCK_OBJECT, LCK_LOCK, LCK_STATE, LCK_DEPTH, LCK_WAITERS, LCK_SEQ, LCK_HOLDER, LCK_HPID, LCK_HTID,
-	LCK_HCOMMAND, LCK_HALIVE
+	LCK_REF, LCK_NAME, LCK_OBJECT, LCK_LOCK, LCK_STATE, LCK_DEPTH, LCK_WAITERS, LCK_SEQ, LCK_HOLDER,
+	LCK_HPID, LCK_HTID, LCK_HCOMMAND, LCK_HALIVE
 };
 enum procs_column {
-	PRC_SLOT, PRC_GENERATION, PRC_PID, PRC_COMMAND, PRC_STATE, PRC_THREADS, PRC_LOCKS, PRC_PAGES, PRC_MEM, PRC_CREATED, PRC_FREED,
-	PRC_ATTACHED, PRC_START, PRC_NAMESPACE
+	PRC_SLOT, PRC_GENERATION, PRC_PID, PRC_COMMAND, PRC_STATE, PRC_THREADS, PRC_LOCKS, PRC_PAGES,
+	PRC_MEM, PRC_CREATED, PRC_FREED, PRC_ATTACHED, PRC_START, PRC_NAMESPACE
 };
 enum types_column { TYP_ID, TYP_NAME, TYP_FORMAT, TYP_BYTES, TYP_ALIGN, TYP_OBJECTS, TYP_PAYLOAD };
 enum list_column {
-	LST_NAME, LST_TARGET, LST_MEMBERS, LST_HOLDERS, LST_CAPACITY, LST_FILE, LST_RESIDENT, LST_LIVE, LST_OBJECTS, LST_UUID, LST_PROBLEM
+	LST_NAME, LST_TARGET, LST_MEMBERS, LST_HOLDERS, LST_CAPACITY, LST_FILE, LST_RESIDENT, LST_LIVE,
+	LST_OBJECTS, LST_UUID, LST_PROBLEM
 };
 enum totals_column {
-	TOT_NAME, TOT_UUID, TOT_FORMAT, TOT_CREATED, TOT_CAPACITY, TOT_FILE, TOT_RESIDENT, TOT_LIVE, TOT_PAYLOAD, TOT_OBJECTS,
-	TOT_VALUES, TOT_RAWS, TOT_ARRAYS, TOT_STRINGS, TOT_LOCKS, TOT_PARTS, TOT_NAMES, TOT_SLOTS, TOT_HELD, TOT_GOING,
-	TOT_PROCESSES, TOT_DEAD, TOT_LIMIT, TOT_THREADS
+	TOT_NAME, TOT_UUID, TOT_FORMAT, TOT_CREATED, TOT_CAPACITY, TOT_FILE, TOT_RESIDENT, TOT_LIVE,
+	TOT_PAYLOAD, TOT_OBJECTS, TOT_VALUES, TOT_RAWS, TOT_ARRAYS, TOT_STRINGS, TOT_LOCKS, TOT_PARTS,
+	TOT_NAMES, TOT_SLOTS, TOT_HELD, TOT_GOING, TOT_PROCESSES, TOT_DEAD, TOT_LIMIT, TOT_THREADS
 };
 enum policies_column { POL_LOCK, POL_VALUES };
 enum pages_column { PAG_STATE, PAG_PAGES, PAG_BYTES };
 enum findings_column { FND_FINDING };
 
-extern const struct columns values_columns, locks_columns, procs_columns, types_columns, list_columns, totals_columns, policies_columns,
-	pages_columns, findings_columns;
+extern const struct columns values_columns, locks_columns, procs_columns, types_columns, list_columns;
+extern const struct columns totals_columns, policies_columns, pages_columns; /* overview */
+extern const struct columns findings_columns; /* check */
 
 struct selection {
 	const struct columns *of;
@@ -61,8 +64,8 @@ struct selection {
 };
 
 /*
- * Which columns a table gets. list: what -o said ("A,B", or "+A,B" besides the usual ones), NULL for the usual ones. all: every one.
- * 0, or -1 with the reason printed.
+ * Which columns a table gets. list: what -o said ("A,B", or "+A,B" besides the usual ones), NULL for the usual
+ * ones. all: every one. 0, or -1 with the reason printed.
  */
 int columns_select(struct selection *s, const struct columns *of, const char *list, bool all);
 /* The number of the column that a word (len bytes) names, in whatever case; -1: none. */

@@ -50,7 +50,8 @@ void cell_format(struct cell *c, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(c->buf, sizeof(c->buf), fmt, ap);
 	va_end(ap);
-	cell_text(c, c->buf);
+	c->kind = c->buf[0] ? CELL_TEXT : CELL_NONE;
+	c->text = c->buf;
 }
 
 static void list_text(const struct cell *c, char *buf, size_t size)
@@ -145,8 +146,11 @@ static void make_columns(struct emit *e)
 		need(scols_table_new_column(e->table, "VALUE", 0, 0));
 		return;
 	}
-	for (size_t i = 0; i < e->columns.n; i++)
-		need(scols_table_new_column(e->table, column_at(e, i)->name, column_at(e, i)->width_hint, column_at(e, i)->flags));
+	for (size_t i = 0; i < e->columns.n; i++) {
+		const struct column *c = column_at(e, i);
+
+		need(scols_table_new_column(e->table, c->name, c->width_hint, c->flags));
+	}
 }
 
 static void make_table(struct emit *e)

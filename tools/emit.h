@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Output: one traversal of the data writes either tables (libsmartcols), raw lines (libsmartcols) or JSON (tools/json.h).
+ * Output: one traversal of the data writes either tables (libsmartcols), raw lines (libsmartcols) or JSON
+ * (tools/json.h).
  *
- * A command opens the output, then for each table gives its columns and rows, then closes. A row is not text but a function that
- * tells the cell of a column when asked for, so that nobody computes what no column shows.
+ * A command opens the output, then for each table gives its columns and rows, then closes. A row is not text
+ * but a function that tells the cell of a column when asked for, so that nobody computes what no column shows.
  *
- * Rows are printed in batches: memory does not grow with a million of them. Later batches of an aligned table are at least as
- * wide as the first.
+ * Rows are printed in batches: memory does not grow with a million of them. Later batches of an aligned table
+ * are at least as wide as the first.
  */
 #ifndef SHV_TOOLS_EMIT_H
 #define SHV_TOOLS_EMIT_H

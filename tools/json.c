@@ -21,7 +21,7 @@ static bool in_line(const struct json *j)
 static void new_line(struct json *j)
 {
 	static const char blanks[] = "                ";
-	size_t n = j->depth * 2u;
+	size_t n = (size_t)j->depth * 2;
 
 	putc_unlocked('\n', j->out);
 	put(j, blanks, n < sizeof(blanks) ? n : sizeof(blanks) - 1);

@@ -2,8 +2,9 @@
 /*
  * A writer of JSON, a member or element at a time, straight into the stream.
  *
- * libsmartcols can print its tables as JSON too, but a million values took it 6 to 9 s and 720 MB, for it
- * keeps all lines, and it passes bytes on that are no UTF-8, which parsers refuse. So tables are its part here, JSON is not.
+ * libsmartcols can print its tables as JSON too, but a million values took it 6 to 9 s and 720 MB, for it keeps
+ * all lines, and it passes bytes on that are no UTF-8, which parsers refuse. So tables are its part here, JSON
+ * is not.
  */
 #ifndef SHV_TOOLS_JSON_H
 #define SHV_TOOLS_JSON_H

@@ -2,8 +2,9 @@
 /*
  * shvdump: what is in shared memory, read from outside. This file is its command line; see shvdump.h for the others.
  *
- * Words that are no options: a command, a target, and for `show` an object. The word that names a command is the command, wherever
- * it stands; what is in front of it is the target; what comes behind is its object, if it takes one, then the target.
+ * Words that are no options: a command, a target, and for `show` an object. The word that names a command is
+ * the command, wherever it stands; what is in front of it is the target; what comes behind is its object, if it
+ * takes one, then the target.
  */
 #include "config.h"
 
@@ -21,22 +22,60 @@
 #include <unistd.h>
 
 static const struct command commands[] = {
-	{ "overview", "[TARGET]", "totals, lock policies, pages and processes (what you get without a command)", NULL, NULL, 0, true,
-	  false, cmd_overview },
-	{ "list", "", "every arena on this machine that you may see", NULL, &list_columns, OPT_COLUMNS, false, false, cmd_list },
-	{ "values", "[TARGET]", "live objects, one a line",
-	  "Filters are combined by 'and'. Lock objects are listed too; names and other parts of objects are not.", &values_columns,
-	  OPT_COLUMNS | OPT_HELD | OPT_DEAD | OPT_FILTER | OPT_SORT, true, false, cmd_values },
-	{ "show", "OBJECT [TARGET]", "one object whole",
-	  "OBJECT is a reference as the column REF shows it, or a name (name:7 for the name '7').", &values_columns, OPT_COLUMNS, true,
-	  true, cmd_show },
-	{ "locks", "[TARGET]", "lock objects, and the locks that values have for themselves", NULL, &locks_columns,
-	  OPT_COLUMNS | OPT_HELD | OPT_DEAD, true, false, cmd_locks },
-	{ "procs", "[TARGET]", "processes that are attached, or died attached", NULL, &procs_columns, OPT_COLUMNS | OPT_DEAD, true, false,
-	  cmd_procs },
-	{ "types", "[TARGET]", "types that objects have or had, and how much there is of each", NULL, &types_columns, OPT_COLUMNS, true,
-	  false, cmd_types },
-	{ "check", "[TARGET]", "consistency: prints what is wrong; exit status 2 if anything is", NULL, NULL, 0, true, false, cmd_check },
+	{ .name = "overview",
+	  .operands = "[TARGET]",
+	  .summary = "totals, lock policies, pages and processes (what you get without a command)",
+	  .one_arena = true,
+	  .run = cmd_overview },
+	{ .name = "list",
+	  .operands = "",
+	  .summary = "every arena on this machine that you may see",
+	  .columns = &list_columns,
+	  .options = OPT_COLUMNS,
+	  .run = cmd_list },
+	{ .name = "values",
+	  .operands = "[TARGET]",
+	  .summary = "live objects, one a line",
+	  .more = "Filters are combined by 'and'. Lock objects are listed too; names and other parts of objects are not.",
+	  .columns = &values_columns,
+	  .options = OPT_COLUMNS | OPT_HELD | OPT_DEAD | OPT_FILTER | OPT_SORT,
+	  .one_arena = true,
+	  .run = cmd_values },
+	{ .name = "show",
+	  .operands = "OBJECT [TARGET]",
+	  .summary = "one object whole",
+	  .more = "OBJECT is a reference as the column REF shows it, or a name (name:7 for the name '7').",
+	  .columns = &values_columns,
+	  .options = OPT_COLUMNS,
+	  .one_arena = true,
+	  .object = true,
+	  .run = cmd_show },
+	{ .name = "locks",
+	  .operands = "[TARGET]",
+	  .summary = "lock objects, and the locks that values have for themselves",
+	  .columns = &locks_columns,
+	  .options = OPT_COLUMNS | OPT_HELD | OPT_DEAD,
+	  .one_arena = true,
+	  .run = cmd_locks },
+	{ .name = "procs",
+	  .operands = "[TARGET]",
+	  .summary = "processes that are attached, or died attached",
+	  .columns = &procs_columns,
+	  .options = OPT_COLUMNS | OPT_DEAD,
+	  .one_arena = true,
+	  .run = cmd_procs },
+	{ .name = "types",
+	  .operands = "[TARGET]",
+	  .summary = "types that objects have or had, and how much there is of each",
+	  .columns = &types_columns,
+	  .options = OPT_COLUMNS,
+	  .one_arena = true,
+	  .run = cmd_types },
+	{ .name = "check",
+	  .operands = "[TARGET]",
+	  .summary = "consistency: prints what is wrong; exit status 2 if anything is",
+	  .one_arena = true,
+	  .run = cmd_check },
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -85,15 +124,16 @@ static void help_target(void)
 static void help(const struct command *c)
 {
 	if (c) {
-		printf("Usage: shvdump %s [OPTION...]%s%s\n\n%s\n", c->name, *c->operands ? " " : "", c->operands, c->summary);
+		printf("Usage: shvdump %s [OPTION...]%s%s\n\n", c->name, *c->operands ? " " : "", c->operands);
+		puts(c->summary);
 		if (c->more)
 			printf("%s\n", c->more);
 		help_command_options(c->options);
 		if (c->columns)
 			columns_help(c->columns);
 	} else {
-		printf("Usage: shvdump [COMMAND] [OPTION...] [TARGET]\n\nLooks into the shared memory of programs that use libshv.\n"
-		       "\nCommands:\n");
+		puts("Usage: shvdump [COMMAND] [OPTION...] [TARGET]\n\n"
+		     "Looks into the shared memory of programs that use libshv.\n\nCommands:");
 		for (size_t i = 0; i < COMMANDS; i++)
 			printf("  %-9s %s\n", commands[i].name, commands[i].summary);
 		help_command_options(0);

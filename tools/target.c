@@ -28,7 +28,7 @@ static bool arena_link(const char *link, char *name, size_t size)
 {
 	size_t len = strlen(link);
 
-	if (strncmp(link, LINK_PREFIX, strlen(LINK_PREFIX)))
+	if (strncmp(link, LINK_PREFIX, strlen(LINK_PREFIX)) != 0)
 		return false;
 	if (len > strlen(LINK_SUFFIX) && !strcmp(link + len - strlen(LINK_SUFFIX), LINK_SUFFIX))
 		len -= strlen(LINK_SUFFIX);
@@ -202,7 +202,7 @@ static void choose(const struct found_list *list, const char *name)
 {
 	fprintf(stderr, "shvdump: there are several arenas%s; say which:\n", name ? " of that name" : "");
 	for (size_t i = 0; i < list->n; i++) {
-		if (name && strcmp(list->v[i].name, name))
+		if (name && strcmp(list->v[i].name, name) != 0)
 			continue;
 		fprintf(stderr, "  %d:", (int)list->v[i].pids[0]);
 		text_put(stderr, list->v[i].name);
@@ -213,8 +213,8 @@ static void choose(const struct found_list *list, const char *name)
 static int none(const char *name)
 {
 	if (name)
-		fprintf(stderr, "shvdump: no command, and no arena that this user may see, is named '%s': see 'shvdump list' and "
-				"'shvdump --help'\n", name);
+		fprintf(stderr, "shvdump: no command, and no arena that this user may see, is named '%s': "
+				"see 'shvdump list' and 'shvdump --help'\n", name);
 	else
 		fputs("shvdump: there is no arena on this machine that this user may see\n", stderr);
 	return STATUS_FAILED;

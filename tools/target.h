@@ -9,9 +9,9 @@
  *   fd:N         a descriptor that was inherited
  *   (nothing)    the only arena on this machine
  *
- * Arenas have no names in the file system: they are found through /proc/PID/fd, whose links read "/memfd:shv:NAME (deleted)", as far as
- * this user may look. A process that closed its descriptor and lives on its mapping alone is not found, though others
- * of the same arena are.
+ * Arenas have no names in the file system: they are found through /proc/PID/fd, whose links read
+ * "/memfd:shv:NAME (deleted)", as far as this user may look. A process that closed its descriptor and lives on
+ * its mapping alone is not found, though others of the same arena are.
  */
 #ifndef SHV_TOOLS_TARGET_H
 #define SHV_TOOLS_TARGET_H
@@ -40,7 +40,10 @@ void target_scan_free(struct found_list *list);
 /* Attach read-only to an arena that was found. NULL with errno. */
 shv_arena *target_attach_found(const struct found *f);
 
-/* Attach read-only to what `target` says. 0 and *a, or an exit status: the reason, and what there is to choose from, is printed. */
+/*
+ * Attach read-only to what `target` says. 0 and *a, or an exit status: the reason, and what there is to choose
+ * from, is printed.
+ */
 int target_attach(const char *target, shv_arena **a);
 
 #endif /* SHV_TOOLS_TARGET_H */

@@ -9,23 +9,20 @@
 #include <string.h>
 #include <time.h>
 
+/* At most one decimal, cut and not rounded: 1023.96M is no 1024.0M. */
 void text_size(char *buf, size_t size, uint64_t bytes)
 {
 	static const char units[] = "BKMGTPE";
-	uint64_t unit = 1;
-	unsigned i = 0;
+	unsigned i = 0, tenth = 0;
 
-	while (bytes / unit >= 1024 && units[i + 1]) {
-		unit *= 1024;
-		i++;
+	for (; bytes >= 1024 && units[i + 1]; i++) {
+		tenth = (unsigned)(bytes % 1024 * 10 / 1024);
+		bytes /= 1024;
 	}
-	/* One decimal, cut and not rounded: 1023.96M is no 1024.0M. */
-	uint64_t whole = bytes / unit, tenth = unit > 1 ? bytes % unit / (unit / 1024) * 10 / 1024 : 0;
-
-	if (tenth && whole < 100)
-		snprintf(buf, size, "%" PRIu64 ".%" PRIu64 "%c", whole, tenth, units[i]);
+	if (tenth && bytes < 100)
+		snprintf(buf, size, "%" PRIu64 ".%u%c", bytes, tenth, units[i]);
 	else
-		snprintf(buf, size, "%" PRIu64 "%c", whole, units[i]);
+		snprintf(buf, size, "%" PRIu64 "%c", bytes, units[i]);
 }
 
 void text_time(char *buf, size_t size, uint64_t ns)
@@ -89,9 +86,16 @@ uint32_t text_next(const char **s)
 
 int text_is_unsafe(uint32_t c)
 {
-	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0xad || c == 0x61c || (c >= 0x200b && c <= 0x200f) ||
-	       (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb) ||
-	       (c >= 0xe0000 && c <= 0xe0fff);
+	static const struct {
+		uint32_t first, last;
+	} ranges[] = { { 0, 0x1f },        { 0x7f, 0x9f },     { 0xad, 0xad },     { 0x61c, 0x61c },
+		       { 0x200b, 0x200f }, { 0x2028, 0x202e }, { 0x2060, 0x206f }, { 0xfeff, 0xfeff },
+		       { 0xfff9, 0xfffb }, { 0xe0000, 0xe0fff } };
+
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
+		if (c >= ranges[i].first && c <= ranges[i].last)
+			return 1;
+	return 0;
 }
 
 void text_for_table(char *buf, size_t size, const char *s)

@@ -20,13 +20,16 @@ void text_uuid(char *buf, size_t size, const uint8_t uuid[16]);
 void text_hex(char *buf, size_t size, const unsigned char *bytes, size_t n);
 
 #define TEXT_INVALID UINT32_MAX
-/* The next code point of UTF-8 text and *s behind it; TEXT_INVALID and one byte for what is no UTF-8. Not at the end. */
+/*
+ * The next code point of UTF-8 text and *s behind it; TEXT_INVALID and one byte for what is no UTF-8. Not at
+ * the end.
+ */
 uint32_t text_next(const char **s);
 /* Would it deceive a reader: control characters, and those that reorder or hide what stands around them? */
 int text_is_unsafe(uint32_t c);
 /*
- * For tables: unsafe characters that a C library would call printable become U+FFFD. Control characters and invalid bytes stay,
- * since libsmartcols writes them as \xNN.
+ * For tables: unsafe characters that a C library would call printable become U+FFFD. Control characters and
+ * invalid bytes stay, since libsmartcols writes them as \xNN.
  */
 void text_for_table(char *buf, size_t size, const char *s);
 

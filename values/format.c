@@ -501,7 +501,7 @@ static const struct shv_type *build_struct(struct reader *r, struct items *items
 {
 	struct type_part *parts = malloc((items->n + 1) * sizeof(*parts));
 	struct shv_type *t = NULL;
-	size_t n, size;
+	size_t n = 0, size = 0;
 
 	if (!parts) {
 		no_memory(r);

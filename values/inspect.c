@@ -2,14 +2,14 @@
 /*
  * Inspection of objects: values, raw objects, arrays, strings and locks, one at a time; <shv/inspect.h>.
  *
- * A walk's cursor is the index of the slot to look at next, so that an object which lives through the whole walk is seen exactly
- * once, whatever happens to others meanwhile. Objects whose numbers contradict each other are left out: shv_check() is the one
- * to tell of those.
+ * A walk's cursor is the index of the slot to look at next, so that an object which lives through the whole
+ * walk is seen exactly once, whatever happens to others meanwhile. Objects whose numbers contradict each other
+ * are left out: shv_check() is the one to tell of those.
  *
  * How view.h reads is all of the safety here; what remains is to say in words what the numbers mean.
  *
- * Left out: asking a user-supplied policy's holder(). It would run the program's own code on bytes that nobody locked, and a
- * process that only looks has not registered the policy.
+ * Left out: asking a user-supplied policy's holder(). It would run the program's own code on bytes that nobody
+ * locked, and a process that only looks has not registered the policy.
  */
 #include "config.h"
 
@@ -41,7 +41,8 @@ static int next_object(const struct shv_view *v, uint64_t *cursor, struct view_o
 		for (; slots && i < stop; i++) {
 			const struct shv_slot_shm *slot = slots + i % SHV_SLOTS_PER_CHUNK;
 
-			if (!view_listed(load_relaxed(&slot->word)) || view_look(v, slot, (uint32_t)i, o) != 1 || !wanted(o))
+			if (!view_listed(load_relaxed(&slot->word)) || view_look(v, slot, (uint32_t)i, o) != 1 ||
+			    !wanted(o))
 				continue;
 			*cursor = i + 1;
 			return 1;
@@ -87,7 +88,10 @@ static bool read_lock(const struct shv_view *v, const struct view_object *o, str
 	return true;
 }
 
-/* A block was made on a page of its creator: while the page is owned, its entry says which generation of the slot that was. */
+/*
+ * A block was made on a page of its creator: while the page is owned, its entry says which generation of the
+ * slot that was.
+ */
 static bool creator_lives(const struct shv_view *v, const struct view_object *o)
 {
 	return page_state(o->entry) == SHV_PG_OWNED && page_proc(o->entry) == slot_proc(o->word) &&
@@ -239,13 +243,15 @@ static const struct shv_slot_shm *slot_of(const struct shv_view *v, const struct
 }
 
 /* n bytes of the payload of o, as it was while it lived. 0 or -ESTALE. */
-static int read_payload(const struct shv_view *v, const struct view_object *o, void *to, size_t n, bool *torn, const char *who)
+static int read_payload(const struct shv_view *v, const struct view_object *o, void *to, size_t n, bool *torn,
+			const char *who)
 {
 	const struct shv_slot_shm *slot = slot_of(v, o);
 	bool cut = slot && copy_payload(v, o, to, n);
 
 	if (!slot || !view_same(slot, o->word))
-		return fail(-ESTALE, "%s: the object of reference %#llx was freed meanwhile", who, (unsigned long long)ref_of(o));
+		return fail(-ESTALE, "%s: the object of reference %#llx was freed meanwhile", who,
+			    (unsigned long long)ref_of(o));
 	if (torn)
 		*torn = cut;
 	return 0;
@@ -271,8 +277,8 @@ SHV_API ssize_t shv_value_bytes(shv_arena *a, shv_ref ref, void *buf, size_t siz
 }
 
 /*
- * How many items of an array its text needs. Each takes a character at the least, so no more of them than the buffer has
- * characters can be seen; without a buffer the caller wants the whole length.
+ * How many items of an array its text needs. Each takes a character at the least, so no more of them than the
+ * buffer has characters can be seen; without a buffer the caller wants the whole length.
  */
 static uint64_t items_for_text(const struct view_object *o, size_t size)
 {
@@ -281,10 +287,11 @@ static uint64_t items_for_text(const struct view_object *o, size_t size)
 	return size && o->len > most ? most : o->len;
 }
 
-static ssize_t print_items(const struct shv_view *v, const struct view_object *o, char *buf, size_t size, const char *who)
+static ssize_t print_items(const struct shv_view *v, const struct view_object *o, char *buf, size_t size,
+			   const char *who)
 {
 	const struct shv_type *t = type_by_id(v->base, v->g, what_type(o->what));
-	uint64_t n = items_for_text(o, size);
+	uint64_t n = items_for_text(o, size), bytes = n * o->item_bytes;
 	bool array = what_kind(o->what) == SHV_KIND_ARRAY || what_kind(o->what) == SHV_KIND_RAW_ARRAY;
 	_Alignas(16) char small[TEXT_STACK];
 	char *copy = small;
@@ -293,11 +300,11 @@ static ssize_t print_items(const struct shv_view *v, const struct view_object *o
 	if (!t)
 		return fail(-EUCLEAN, "%s: type %u of reference %#llx has no readable format", who, what_type(o->what),
 			    (unsigned long long)ref_of(o));
-	if (n * o->item_bytes > sizeof(small))
-		copy = malloc(n * o->item_bytes);
+	if (bytes > sizeof(small))
+		copy = malloc(bytes);
 	if (!copy)
-		return fail(-ENOMEM, "%s: no memory for a copy of %llu bytes", who, (unsigned long long)(n * o->item_bytes));
-	r = read_payload(v, o, copy, n * o->item_bytes, NULL, who);
+		return fail(-ENOMEM, "%s: no memory for a copy of %llu bytes", who, (unsigned long long)bytes);
+	r = read_payload(v, o, copy, bytes, NULL, who);
 	if (!r)
 		r = type_print(t, copy, n, array, buf, size);
 	if (copy != small)

@@ -2,8 +2,9 @@
 /*
  * Inspection of the arena as a whole: totals, processes, runs of pages, types; <shv/inspect.h>.
  *
- * The totals are counted from the directory's slots alone, without looking into the blocks: an object costs 16 bytes
- * of reading in a row that way instead of a cache miss. Arrays are the exception, since only the block knows their length.
+ * The totals are counted from the directory's slots alone, without looking into the blocks: an object costs 16
+ * bytes of reading in a row that way instead of a cache miss. Arrays are the exception, since only the block
+ * knows their length.
  */
 #include "config.h"
 
@@ -197,7 +198,8 @@ static void add_threads(const struct shv_view *v, struct shv_process_info *out)
 		const struct shv_thread_shm *t = thread_at(v->base, v->g, i);
 		uint64_t w = load_acquire(&t->word);
 
-		if (thread_state(w) == SHV_THREAD_FREE || thread_proc(w) != out->slot || thread_gen(w) != out->generation)
+		if (thread_state(w) == SHV_THREAD_FREE || thread_proc(w) != out->slot ||
+		    thread_gen(w) != out->generation)
 			continue;
 		out->threads++;
 		out->locks_held += load_relaxed(&t->held) + load_relaxed(&t->handed);

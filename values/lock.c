@@ -189,6 +189,7 @@ static int builtin_acquire(struct lock_target *t, bool try_only, const struct ti
 	if (!try_only && !lock_is_gone(load_relaxed(t->word)))
 		slow_path(t->tc); /* we may wait: what others are waiting for from us goes first */
 	r = lock_acquire_slow(t->word, t->tc->me, (enum lock_flavour)t->policy, try_only, deadline, &host, t);
+	CRASH_POINT("lock-taken-late");
 	if (r >= 0)
 		return remember(t, r);
 	note_given(t, t->tc->me, 1);

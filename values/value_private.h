@@ -89,8 +89,11 @@ static inline bool own_lock_take(const struct shv_object *o, struct shv_tc *tc)
 		return false;
 	store_relaxed(&tc->thread->held, tc->thread->held + 1);
 	fence_compiler();
-	if (likely(lock_acquire_fast(o->header - 1, tc->me)))
+	CRASH_POINT("lock-noted");
+	if (likely(lock_acquire_fast(o->header - 1, tc->me))) {
+		CRASH_POINT("lock-taken");
 		return true;
+	}
 	store_relaxed(&tc->thread->held, tc->thread->held - 1);
 	return false;
 }
@@ -107,6 +110,7 @@ static inline bool own_lock_give(const struct shv_object *o, struct shv_tc *tc)
 	w = exchange_acq_rel(o->header - 1, (w & LOCK_SEQ_MASK) + LOCK_SEQ_ONE); /* pairs: P-lock */
 	if (unlikely(w & LOCK_WAITERS))
 		lock_wake(o->header - 1, 1);
+	CRASH_POINT("lock-given");
 	fence_compiler();
 	store_relaxed(&tc->thread->held, tc->thread->held - 1);
 	return true;

@@ -2,10 +2,10 @@
 /*
  * Looking at an arena from outside; see view.h for the rules.
  *
- * Some answers are too dear to ask for again with each item of a walk: whether a process lives (a system call), how many pages
- * each process owns, how large a type is. A thread keeps those of the arena it looked at last (struct view_memo). They
- * are dropped when a walk starts and when another arena is looked at; whether a process lives is asked again after a tenth of a
- * second.
+ * Some answers are too dear to ask for again with each item of a walk: whether a process lives (a system call),
+ * how many pages each process owns, how large a type is. A thread keeps those of the arena it looked at last
+ * (struct view_memo). They are dropped when a walk starts and when another arena is looked at; whether a
+ * process lives is asked again after a tenth of a second.
  */
 #include "config.h"
 
@@ -101,8 +101,9 @@ int view_fd(const struct shv_view *v)
 	if (v->a->m)
 		return memfd_fd(v->a->m);
 	fd = v->a->fd;
-	return memfd_is(fd, v->g) ? fd : fail(-EBADF, "arena '%s': its descriptor %d was closed by the program: keep shv_arena_fd() open",
-					      v->a->name, fd);
+	if (memfd_is(fd, v->g))
+		return fd;
+	return fail(-EBADF, "arena '%s': its descriptor %d was closed by the program: keep shv_arena_fd() open", v->a->name, fd);
 }
 
 static uint32_t at_most(uint32_t n, uint32_t limit)
@@ -281,11 +282,13 @@ int view_find(const struct shv_view *v, shv_ref ref, const char *who, struct vie
 	if (slots)
 		r = view_look(v, slots + (uint32_t)ref % SHV_SLOTS_PER_CHUNK, (uint32_t)ref, o);
 	if (r < 0)
-		return fail(r, "%s: the slot of reference %#llx and its block contradict each other", who, (unsigned long long)ref);
+		return fail(r, "%s: the slot of reference %#llx and its block contradict each other", who,
+			    (unsigned long long)ref);
 	if (!r || slot_gen(o->word) != (uint32_t)(ref >> 32))
 		return fail(-ESTALE, "%s: the object of reference %#llx is gone", who, (unsigned long long)ref);
 	if (what_kind(o->what) == SHV_KIND_PART)
-		return fail(-EINVAL, "%s: reference %#llx is of a part of another object", who, (unsigned long long)ref);
+		return fail(-EINVAL, "%s: reference %#llx is of a part of another object", who,
+			    (unsigned long long)ref);
 	return 0;
 }
 
@@ -348,7 +351,8 @@ const uint64_t *view_lock_address(const struct shv_view *v, const struct view_ob
 
 static bool process_registered(const struct shv_view *v, uint32_t proc, uint32_t gen)
 {
-	return proc < v->processes && load_acquire(&process_at(v->base, v->g, proc)->word) == proc_word(SHV_PROC_ALIVE, gen);
+	return proc < v->processes &&
+	       load_acquire(&process_at(v->base, v->g, proc)->word) == proc_word(SHV_PROC_ALIVE, gen);
 }
 
 bool view_process_probe(const struct shv_view *v, uint32_t proc, uint32_t gen)
@@ -371,12 +375,16 @@ bool view_process_probe(const struct shv_view *v, uint32_t proc, uint32_t gen)
 
 bool view_process_lives(const struct shv_view *v, uint32_t proc, uint32_t gen)
 {
-	if (proc < MEMO_PROCESSES && v->memo && v->memo->process[proc].gen == gen && now_ns() < v->memo->process[proc].until)
+	if (proc < MEMO_PROCESSES && v->memo && v->memo->process[proc].gen == gen &&
+	    now_ns() < v->memo->process[proc].until)
 		return v->memo->process[proc].lives && process_registered(v, proc, gen);
 	return view_process_probe(v, proc, gen);
 }
 
-/* Does the kernel know no such thread, although its entry was never given back? Only its own pid namespace can be asked. */
+/*
+ * Does the kernel know no such thread, although its entry was never given back? Only its own pid namespace can
+ * be asked.
+ */
 static bool thread_vanished(const struct shv_view *v, uint32_t proc, int32_t tid)
 {
 	const struct shv_process_shm *p = process_at(v->base, v->g, proc);

@@ -5,11 +5,11 @@
  *   shv_view      one call's limits of what may be read, taken from the geometry and the file's size
  *   view_object   a consistent copy of one object's words: slot, header, length, lock
  *
- * No lock is taken and nothing is written. A slot's word is read, then what belongs to it, then the word again: if it
- * is the same, all of it belonged to one object (a freed slot comes back with another generation). Every
- * number is checked against the limits before it is followed, and the page map is asked before a page is read, since reading
- * a hole of the file would allocate memory for it. A page that is given back between the question and the reading is
- * read as zeros, and the second look at the word then finds that the object is gone.
+ * No lock is taken and nothing is written. A slot's word is read, then what belongs to it, then the word again:
+ * if it is the same, all of it belonged to one object (a freed slot comes back with another generation). Every
+ * number is checked against the limits before it is followed, and the page map is asked before a page is read,
+ * since reading a hole of the file would allocate memory for it. A page that is given back between the question
+ * and the reading is read as zeros, and the second look at the word then finds that the object is gone.
  */
 #ifndef SHV_VALUES_VIEW_H
 #define SHV_VALUES_VIEW_H
@@ -35,10 +35,14 @@ struct shv_view {
 
 /* The arena's descriptor now; negative errno if the program closed it. */
 int view_fd(const struct shv_view *v) HIDDEN;
-/* Set up *v. who: name of the public function, for the sentence. restart: forget what was asked before. 0 or -EINVAL. */
+/*
+ * Set up *v. who: name of the public function, for the sentence. restart: forget what was asked before. 0 or
+ * -EINVAL.
+ */
 int view_open(struct shv_view *v, const shv_arena *a, const char *who, bool restart) HIDDEN;
 /* The same for an iterator, whose cursor is 0 in the first call of a walk. Also -EINVAL: cursor or out is NULL. */
-int view_open_walk(struct shv_view *v, const shv_arena *a, const uint64_t *cursor, const void *out, const char *who) HIDDEN;
+int view_open_walk(struct shv_view *v, const shv_arena *a, const uint64_t *cursor, const void *out,
+		   const char *who) HIDDEN;
 
 /* ---- pages and slots ----------------------------------------------------------------------------------- */
 
@@ -71,11 +75,14 @@ static inline bool view_listed(uint64_t word)
 }
 
 /*
- * Look at slot `index` of `slots` (of view_chunk()). 1 and *o; 0: no object there, or one that changes too quickly; -EUCLEAN: its
- * numbers contradict each other, now and when looked at again.
+ * Look at slot `index` of `slots` (of view_chunk()). 1 and *o; 0: no object there, or one that changes too
+ * quickly; -EUCLEAN: its numbers contradict each other, now and when looked at again.
  */
 int view_look(const struct shv_view *v, const struct shv_slot_shm *slot, uint32_t index, struct view_object *o) HIDDEN;
-/* The object of a reference. 0; -EINVAL (0, or never was one), -ESTALE, -EUCLEAN, each with a sentence that names `who`. */
+/*
+ * The object of a reference. 0; -EINVAL (0, or never was one), -ESTALE, -EUCLEAN, each with a sentence that
+ * names `who`.
+ */
 int view_find(const struct shv_view *v, shv_ref ref, const char *who, struct view_object *o) HIDDEN;
 /* Is the object that was looked at still the same one? Orders the reads before it. */
 static inline bool view_same(const struct shv_slot_shm *slot, uint64_t word)
@@ -102,7 +109,10 @@ const uint64_t *view_lock_address(const struct shv_view *v, const struct view_ob
 
 /* ---- who lives ----------------------------------------------------------------------------------------- */
 
-/* Does the process that has slot `proc` in generation `gen` live? Asks the kernel at most once in a tenth of a second. */
+/*
+ * Does the process that has slot `proc` in generation `gen` live? Asks the kernel at most once in a tenth of a
+ * second.
+ */
 bool view_process_lives(const struct shv_view *v, uint32_t proc, uint32_t gen) HIDDEN;
 /* The same, now. */
 bool view_process_probe(const struct shv_view *v, uint32_t proc, uint32_t gen) HIDDEN;
@@ -123,8 +133,9 @@ uint64_t view_pages_owned(const struct shv_view *v, uint32_t proc, bool again) H
 /* ---- handing out --------------------------------------------------------------------------------------- */
 
 /*
- * Copy a filled structure to the caller's, which may be older and shorter, or newer and longer: then the rest is zero. Its `size`
- * is left as it was. 0, or -EINVAL for a size that no version had. `have` is the size of ours, `first` that of version 0.1.
+ * Copy a filled structure to the caller's, which may be older and shorter, or newer and longer: then the rest
+ * is zero. Its `size` is left as it was. 0, or -EINVAL for a size that no version had. `have` is the size of
+ * ours, `first` that of version 0.1.
  */
 int view_deliver(void *out, const void *filled, size_t have, size_t first, const char *who) HIDDEN;
 /* None of the structures has grown yet: when one does, its call of view_deliver() names the old size. */

@@ -2,19 +2,21 @@
 /*
  * Inspection: what is in an arena, read without the help of those who use it.
  *
- * All of this works on a read-only attachment, takes no lock, changes no byte, reads only pages that are in use, and trusts
- * no offset that it has not checked. The arena may change meanwhile: each item is a consistent copy, the sum of
- * them is not a moment's picture.
+ * All of this works on a read-only attachment, takes no lock, changes no byte, reads only pages that are in
+ * use, and trusts no offset that it has not checked. The arena may change meanwhile: each item is a consistent
+ * copy, the sum of them is not a moment's picture.
  *
- * Structures are filled by the callee and begin with their size: set it to sizeof, or to 0 (what version 0.1 had). Names and
- * commands in them end in NUL, and may otherwise hold any byte that some process put there.
+ * Structures are filled by the callee and begin with their size: set it to sizeof, or to 0 (what version 0.1
+ * had). Names and commands in them end in NUL, and may otherwise hold any byte that some process put there.
  *
- * Iterators: set the cursor to 0, call until the result is not 1. 1 = item, 0 = end, negative = error:
- * -EINVAL, -EUCLEAN (damage that hides the rest), -ENOTRECOVERABLE. What is there through the whole walk is seen exactly once; what comes or goes meanwhile may be missed or
- * seen. An object whose own numbers contradict each other is left out: shv_check() tells of it.
+ * Iterators: set the cursor to 0, call until the result is not 1. 1 = item, 0 = end, negative = error: -EINVAL,
+ * -EUCLEAN (damage that hides the rest), -ENOTRECOVERABLE. What is there through the whole walk is seen exactly
+ * once; what comes or goes meanwhile may be missed or seen. An object whose own numbers contradict each other
+ * is left out: shv_check() tells of it.
  *
- * Whether a process lives is asked of the kernel when a walk begins, and again where the answer is over 0.1 s old. If the
- * program has closed the arena's descriptor the kernel cannot be asked, and every member counts as alive.
+ * Whether a process lives is asked of the kernel when a walk begins, and again where the answer is over 0.1 s
+ * old. If the program has closed the arena's descriptor the kernel cannot be asked, and every member counts as
+ * alive.
  *
  * Concurrency: any thread of any attached process, at any time; each cursor belongs to one thread at a time.
  */
@@ -42,7 +44,7 @@ struct shv_stat {
 	uint64_t capacity;        /* bytes of address space */
 	uint64_t file_size;       /* bytes of the memfd, holes included */
 	uint64_t bytes_resident;  /* memory that the memfd occupies (st_blocks) */
-	uint64_t bytes_live;      /* blocks of live objects and parts: header, lock and payload, rounded to their size class */
+	uint64_t bytes_live;      /* blocks of live objects and parts, each rounded up to its size class */
 	uint64_t bytes_payload;   /* payloads of objects alone */
 	uint64_t objects;         /* live objects of all kinds, parts not counted */
 	uint64_t values;          /* of these: single values */
@@ -61,7 +63,7 @@ struct shv_stat {
 	uint32_t processes_dead;  /* dead and not yet recovered */
 	uint32_t max_processes;
 	uint32_t threads;         /* registered */
-	uint64_t by_policy[8];    /* values, arrays and strings by enum shv_lock_kind; [6] counts all user-supplied policies */
+	uint64_t by_policy[8];    /* values, arrays and strings by enum shv_lock_kind; [6]: all user-supplied policies */
 };
 /* Fill *out: O(slots + pages). Returns: 0, -EINVAL, -EBADF (the program closed the arena's descriptor). Since: 0.1 */
 SHV_API int shv_stat(shv_arena *a, struct shv_stat *out);
@@ -90,8 +92,8 @@ struct shv_value_info {
 	uint32_t creator;         /* process slot that made it */
 	bool creator_alive;       /* the same process is still there */
 	bool named;               /* has a name: see shv_value_name() */
-	uint32_t acquisitions;    /* of its lock (built-in policies): grows by one with each, recursion apart, modulo 2^32. It does not
-				     start from 0: the difference of two looks is what counts */
+	uint32_t acquisitions;    /* of its lock (built-in policies), recursion apart, modulo 2^32. Does not start from
+				     0: the difference of two looks is what counts */
 	struct shv_holder holder; /* if held, who holds the lock; if abandoned, who did; pid 0: not known any more */
 };
 /* The next live value, raw, array, string or lock object. Since: 0.1 */
@@ -108,9 +110,10 @@ SHV_API ssize_t shv_value_bytes(shv_arena *a, shv_ref ref, void *buf, size_t siz
 /* The name of an object: its length, as snprintf; -ENOENT (none), -ESTALE, -EINVAL, -EUCLEAN. Since: 0.1 */
 SHV_API ssize_t shv_value_name(shv_arena *a, shv_ref ref, char *buf, size_t size);
 /*
- * Print an object's content as text ("42", "[1, 2, 3]", "'A'", "{x=1, y=2}"; nothing for a lock object). At most `size` bytes,
- * NUL included. Returns: the length, as snprintf. Where that is far beyond `size` it is not found out: then some length
- * >= size; with size 0 it always is. Negative as shv_value_bytes(), and -ENOMEM. Since: 0.1
+ * Print an object's content as text ("42", "[1, 2, 3]", "'A'", "{x=1, y=2}"; nothing for a lock object). At
+ * most `size` bytes, NUL included. Returns: the length, as snprintf. Where that is far beyond `size` it is not
+ * found out: then some length >= size; with size 0 it always is. Negative as shv_value_bytes(), and -ENOMEM.
+ * Since: 0.1
  */
 SHV_API ssize_t shv_value_text(shv_arena *a, shv_ref ref, char *buf, size_t size);
 
@@ -165,7 +168,10 @@ struct shv_run_info {
 	uint32_t owner;           /* process slot, or UINT32_MAX */
 	uint32_t live;            /* orphans: blocks that begin or end on each page of the run */
 };
-/* The next run of pages that are equal in all of this; from the first page of the pool to its present end. Since: 0.1 */
+/*
+ * The next run of pages that are equal in all of this; from the first page of the pool to its present end.
+ * Since: 0.1
+ */
 SHV_API int shv_run_next(shv_arena *a, uint64_t *cursor, struct shv_run_info *out);
 
 /* A type that objects of the arena have had. */

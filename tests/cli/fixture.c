@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An arena to look at from outside, with the same contents each time. Prints "ready PID" and keeps it until standard input
- * ends.
+ * An arena to look at from outside, with the same contents each time. Prints "ready PID" and keeps it until
+ * standard input ends.
  *
  *   fixture            one object of each kind and policy, held, shared and abandoned locks, awkward names
  *   fixture many N     N values with mixed policies and types, 1 in 16 named
@@ -70,7 +70,11 @@ static int toy_release(void *state)
 	return 0;
 }
 
-static const struct shv_lock_policy toy = { .struct_size = sizeof(toy), .name = "toy", .size = 4, .align = 4, .acquire = toy_acquire,
+static const struct shv_lock_policy toy = { .struct_size = sizeof(toy),
+					    .name = "toy",
+					    .size = 4,
+					    .align = 4,
+					    .acquire = toy_acquire,
 					    .release = toy_release };
 
 static shv_value *named(shv_value *v, const char *name)
@@ -82,8 +86,11 @@ static shv_value *named(shv_value *v, const char *name)
 
 static void make_values(void)
 {
-	const struct shv_field fields[] = { SHV_FIELD(struct point, x, SHV_DOUBLE), SHV_FIELD(struct point, y, SHV_DOUBLE),
-					    SHV_FIELD(struct point, tag, SHV_INT) };
+	const struct shv_field fields[] = {
+		SHV_FIELD(struct point, x, SHV_DOUBLE),
+		SHV_FIELD(struct point, y, SHV_DOUBLE),
+		SHV_FIELD(struct point, tag, SHV_INT),
+	};
 	const shv_type *point = shv_type_struct("point", sizeof(struct point), fields, 3);
 	const struct point here = { 1.5, -2, { 3, 4 } };
 	const int five[] = { 1, 2, 3, 4, 5 };

@@ -66,7 +66,7 @@ static const struct basic {
 	{ "d", "d", "double", SHV_DOUBLE, sizeof(double), _Alignof(double), 15, TYPE_FLOAT,
 	  LIMITS(double, -DBL_MAX, "-1.7976931348623157e+308", DBL_MIN, "2.2250738585072014e-308") },
 	{ "g", "g", "long double", SHV_LONGDOUBLE, sizeof(long double), _Alignof(long double), 16, TYPE_FLOAT,
-	  LIMITS(long double, -0.1L, "-0.1", 1.5L, "1.5") },
+	  LIMITS(long double, -0.25L, "-0.25", 1.5L, "1.5") },
 	{ "", "e", "half", NULL, 2, 2, 17, TYPE_OTHER, LIMITS(uint16_t, 0xfbff, "-6.55e+04", 0x0400, "6.104e-05") },
 	{ "", "Zf", "float complex", NULL, 2 * sizeof(float), _Alignof(float), 18, TYPE_OTHER,
 	  LIMITS(float _Complex, 0, "0+0i", -1, "-1+0i") },
@@ -237,6 +237,7 @@ static const struct format {
 	{ "<T{b:a:d:b:}", "^T{b:a:d:b:}", 9, 1, true },
 	{ "T{<b:a:<1d:b:}", "^T{b:a:(1)d:b:}", 9, 1, true },
 	{ "T{<b:a:< d:b:}", "^T{b:a:d:b:}", 9, 1, true },
+	{ "T{<b:a:(1)< d:b:}", "^T{b:a:(1)d:b:}", 9, 1, true },
 	{ "T{=b:a:=d:b:}", "^T{b:a:d:b:}", 9, 1, true },
 	{ "T{<b:a:<T{<d:a:}:b:}", "^T{b:a:T{d:a:}:b:}", 9, 1, true },
 	{ "T{<b:a:x<d:b:}", "^T{b:a:xd:b:}", 10, 1, true },
@@ -347,16 +348,26 @@ static const struct malformed {
 	{ "i:\xc2\x85:", 2, EINVAL },
 	{ "i:\xc3:", 2, EINVAL },
 	{ "i:\xc0\x80:", 2, EINVAL },
+	{ "i:\xe0\x80\x80:", 2, EINVAL },
+	{ "i:\xf0\x80\x80\x80:", 2, EINVAL },
 	{ "i:\xed\xa0\x80:", 2, EINVAL },
 	{ "i:\xf4\x90\x80\x80:", 2, EINVAL },
 	{ "i:\xff:", 2, EINVAL },
 	{ "T{i:a:i:a:}", 8, EINVAL },
 	{ "T{i:b:i:a:i:c:i:b:i:a:}", 16, EINVAL },
+	{ "T{i:a:i:b:i:c:i:a:i:b:}", 16, EINVAL },
 	{ "T{i:a:T{i:b:i:b:}:c:}", 14, EINVAL },
 	{ "i:a:i:a:", 6, EINVAL },
 	{ "<n", 1, EINVAL },
 	{ "=N", 1, EINVAL },
 	{ "!3n", 2, EINVAL },
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	{ ">g", 1, EINVAL },
+	{ "!Zg", 1, EINVAL },
+#else
+	{ "<g", 1, EINVAL },
+	{ "<Zg", 1, EINVAL },
+#endif
 	{ ">Zi", 1, EINVAL },
 	{ "Zq", 0, EINVAL },
 	{ "&i", 0, EINVAL },
@@ -502,6 +513,11 @@ START_TEST(nesting_has_a_limit)
 	ck_assert_int_eq(errno, EINVAL);
 	free(text);
 
+	/* side by side there may be any number */
+	text = nested("T{i}", 3 * TYPE_MAX_DEPTH, "", "");
+	assert_round_trip(shv_type_parse(text));
+	free(text);
+
 	text = nested("T{b", TYPE_MAX_DEPTH + 1, "i", "}");
 	assert_malformed(text, EINVAL, 3 * TYPE_MAX_DEPTH);
 	free(text);
@@ -608,6 +624,7 @@ START_TEST(structure_is_described_by_its_members)
 		SHV_FIELD(struct mixed, set, SHV_BOOL),
 	};
 	const shv_type *t = shv_type_struct(NULL, sizeof(struct mixed), in_mixed, COUNT(in_mixed));
+	const struct shv_field in_line = { 0, "only", point, 0, sizeof(struct point) };
 	const struct type_field *f;
 
 	ck_assert_msg(point, "%s", shv_errmsg());
@@ -634,6 +651,9 @@ START_TEST(structure_is_described_by_its_members)
 	ck_assert_ptr_nonnull(f);
 	ck_assert_uint_eq(f->offset, offsetof(struct mixed, grid));
 	ck_assert_ptr_eq(f->type, shv_type_parse("(6)h"));
+	/* the text of the whole does not tell names of types, so the parts have none */
+	ck_assert_ptr_eq(type_field_find(t, "at", 2)->type->item, point->plain);
+	ck_assert_ptr_eq(type_field_find(shv_type_struct(NULL, 16, &in_line, 1), "only", 4)->type, point->plain);
 	ck_assert_ptr_null(type_field_find(t, "gri", 3));
 	ck_assert_ptr_null(type_field_find(t, "grids", 5));
 	ck_assert_ptr_null(type_field_find(SHV_INT, "x", 1));

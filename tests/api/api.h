@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * api.h -- what the black-box tests share: an arena for each test that must be sound when the test is over, and assertions
+ * about refusals. Processes and meeting points are in support/procs.h.
+ *
+ * A test program has one source file, so what is here is static.
+ */
+#ifndef TESTS_API_API_H
+#define TESTS_API_API_H
+
+#include "support/procs.h"
+#include "support/suite.h"
+
+#include <errno.h>
+#include <shv/shv.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1 /* malloc is not libc's, and address space is not to be limited */
+#else
+#define SANITIZED 0
+#endif
+
+/* The call must return -code, and say something. */
+#define assert_refused(call, code)                                                                                    \
+	do {                                                                                                          \
+		long refused_ = (long)(call);                                                                         \
+		ck_assert_msg(refused_ == -(code), "%s returned %ld, not -%d (%s); last failure: %s", #call,          \
+			      refused_, (code), strerror(code), shv_errmsg());                                        \
+		ck_assert_msg(*shv_errmsg() != 0, "%s failed without a word", #call);                                 \
+	} while (0)
+
+/* The call must return NULL (or 0) with errno = code, and say something. */
+#define assert_refused_null(call, code)                                                                               \
+	do {                                                                                                          \
+		errno = 0;                                                                                            \
+		uintptr_t refused_ = (uintptr_t)(call);                                                               \
+		int refused_errno_ = errno;                                                                           \
+		ck_assert_msg(!refused_, "%s succeeded", #call);                                                      \
+		ck_assert_msg(refused_errno_ == (code), "%s set errno to %d (%s), not %d (%s); last failure: %s",     \
+			      #call, refused_errno_, strerror(refused_errno_), (code), strerror(code), shv_errmsg()); \
+		ck_assert_msg(*shv_errmsg() != 0, "%s failed without a word", #call);                                 \
+	} while (0)
+
+#define assert_ok(call)                                                                                               \
+	do {                                                                                                          \
+		long ok_ = (long)(call);                                                                              \
+		ck_assert_msg(ok_ == 0, "%s returned %ld; last failure: %s", #call, ok_, shv_errmsg());               \
+	} while (0)
+
+/* Evaluates to the pointer, which must not be NULL. */
+#define made(call) __extension__({                                                                                    \
+	__auto_type made_ = (call);                                                                                   \
+	ck_assert_msg(made_ != NULL, "%s: errno %d (%s); last failure: %s", #call, errno, strerror(errno),            \
+		      shv_errmsg());                                                                                  \
+	made_;                                                                                                        \
+})
+
+/* All lock parameters that need nothing else. */
+static inline shv_lockspec plain_lockspec(unsigned i)
+{
+	switch (i) {
+	case 0:
+		return SHV_RECURSIVE;
+	case 1:
+		return SHV_PLAIN;
+	case 2:
+		return SHV_HANDOFF;
+	default:
+		return SHV_NONE;
+	}
+}
+#define LOCKSPECS 4u /* plain_lockspec(0) to (3); the last one is SHV_NONE */
+#define LOCKS 3u     /* those that are locks */
+
+static inline void print_finding(void *ctx, const char *what)
+{
+	(void)ctx;
+	fprintf(stderr, "# shv_check: %s\n", what);
+}
+
+static inline void assert_sound(shv_arena *a)
+{
+	int findings = shv_check(a, print_finding, NULL);
+
+	ck_assert_msg(findings == 0, "shv_check returned %d", findings);
+}
+
+/* The arena of the test that runs; a test that detaches it sets it to NULL. */
+static shv_arena *arena;
+
+static inline void arena_setup(void)
+{
+	arena = made(shv_arena_create(NULL));
+}
+
+static inline void arena_teardown(void)
+{
+	if (!arena)
+		return;
+	assert_sound(arena);
+	assert_ok(shv_arena_detach(arena));
+	arena = NULL;
+}
+
+/* A test case whose tests have an arena each. */
+static inline TCase *arena_case(Suite *suite, const char *name)
+{
+	TCase *tc = tcase_create(name);
+
+	tcase_add_checked_fixture(tc, arena_setup, arena_teardown);
+	suite_add_tcase(suite, tc);
+	return tc;
+}
+
+static inline struct shv_stat arena_stat(shv_arena *a)
+{
+	struct shv_stat s = { .size = sizeof(s) };
+
+	assert_ok(shv_stat(a, &s));
+	return s;
+}
+
+#endif

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/* Arrays and raw arrays: items, bounds, lengths from none to more than memory. */
+#include "api/api.h"
+
+static const struct item {
+	char code;
+	size_t size;
+} items[] = {
+	{ 'c', sizeof(char) },	    { 'b', 1 },		       { 'B', 1 },		{ 'w', sizeof(wchar_t) },
+	{ '?', sizeof(_Bool) },	    { 'h', sizeof(short) },    { 'H', sizeof(short) },	{ 'i', sizeof(int) },
+	{ 'I', sizeof(int) },	    { 'l', sizeof(long) },     { 'L', sizeof(long) },	{ 'q', sizeof(long long) },
+	{ 'Q', sizeof(long long) }, { 'f', sizeof(float) },    { 'd', sizeof(double) }, { 'g', sizeof(long double) },
+};
+#define ITEMS ((int)(sizeof(items) / sizeof(items[0])))
+enum { N = 33 };
+
+/* Bytes that tell item from item. */
+static void pattern(unsigned char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		p[i] = (unsigned char)(i * 7 + 1);
+}
+
+/* ---- items -------------------------------------------------------------------------------------------- */
+
+START_TEST(array_holds_its_items_in_order)
+{
+	const struct item *t = &items[_i];
+	const shv_type *type = shv_typecode(t->code);
+	unsigned char in[N * sizeof(long double)], out[sizeof(in)];
+	size_t bytes = N * t->size;
+
+	pattern(in, bytes);
+	for (unsigned i = 0; i < LOCKSPECS; i++) {
+		shv_value *v = made(shv_array_new(arena, type, N, in, plain_lockspec(i)));
+
+		ck_assert_int_eq(shv_kind_of(v), SHV_KIND_ARRAY);
+		ck_assert_uint_eq(shv_len(v), N);
+		ck_assert_ptr_eq(shv_value_type(v), type);
+		for (size_t k = 0; k < N; k++) {
+			unsigned char *item = made(shv_at(v, k));
+
+			ck_assert_ptr_eq(item, (unsigned char *)shv_value_data(v) + k * t->size);
+			ck_assert_mem_eq(item, in + k * t->size, t->size);
+			ck_assert_uint_eq((uintptr_t)item % shv_type_align(type), 0);
+		}
+		assert_ok(shv_get(v, out, bytes));
+		ck_assert_mem_eq(out, in, bytes);
+		memset(shv_at(v, 5), 0, t->size);
+		assert_ok(shv_peek(v, out, bytes));
+		ck_assert_mem_eq(out, in, 5 * t->size);
+		ck_assert_mem_ne(out + 5 * t->size, in + 5 * t->size, t->size);
+		ck_assert_mem_eq(out + 6 * t->size, in + 6 * t->size, (N - 6) * t->size);
+		assert_ok(shv_set(v, in, bytes));
+		ck_assert_mem_eq(shv_value_data(v), in, bytes);
+		assert_ok(shv_value_free(v));
+	}
+}
+END_TEST
+
+START_TEST(raw_array_is_its_items)
+{
+	const struct item *t = &items[_i];
+	const shv_type *type = shv_typecode(t->code);
+	unsigned char in[N * sizeof(long double)];
+	unsigned char *p;
+
+	pattern(in, N * t->size);
+	p = made(shv_raw_array_new(arena, type, N, in));
+	ck_assert_mem_eq(p, in, N * t->size);
+	ck_assert_int_eq(shv_kind_of(p), SHV_KIND_RAW_ARRAY);
+	ck_assert_uint_eq(shv_len((shv_value *)p), N);
+	ck_assert_ptr_eq(shv_value_type(p), type);
+	ck_assert_ptr_eq(shv_at((shv_value *)p, N - 1), p + (N - 1) * t->size);
+	ck_assert_uint_eq((uintptr_t)p % shv_type_align(type), 0);
+	assert_refused(shv_value_free((shv_value *)p), EINVAL);
+	assert_ok(shv_raw_free(p));
+	p = made(shv_raw_array_new(arena, type, N, NULL));
+	for (size_t i = 0; i < N * t->size; i++)
+		ck_assert_uint_eq(p[i], 0);
+	assert_ok(shv_raw_free(p));
+}
+END_TEST
+
+START_TEST(items_past_the_end_are_refused)
+{
+	const size_t past[] = { N, N + 1, 2 * N, SIZE_MAX / 4, SIZE_MAX / 4 + 1, SIZE_MAX - 1, SIZE_MAX };
+	shv_value *v = made(shv_array_new(arena, SHV_INT, N, NULL, SHV_RECURSIVE));
+	shv_value *raw = made((shv_value *)shv_raw_array_new(arena, SHV_INT, N, NULL));
+	shv_value *one = made(SHV_VALUE(arena, int, 1));
+
+	for (size_t i = 0; i < sizeof(past) / sizeof(past[0]); i++) {
+		assert_refused_null(shv_at(v, past[i]), ERANGE);
+		assert_refused_null(shv_at(raw, past[i]), ERANGE);
+		assert_refused_null(shv_at(one, past[i]), ERANGE);
+	}
+	ck_assert_ptr_nonnull(shv_at(v, N - 1));
+	assert_refused_null(shv_at(one, 1), ERANGE);
+}
+END_TEST
+
+START_TEST(whole_array_is_one_content)
+{
+	int in[4] = { 1, 2, 3, 4 }, other[4] = { 5, 6, 7, 8 }, expected[4] = { 1, 2, 3, 4 };
+	shv_value *v = made(shv_array_new(arena, SHV_INT, 4, in, SHV_RECURSIVE));
+	shv_value *none = made(shv_array_new(arena, SHV_INT, 4, in, SHV_NONE));
+
+	assert_refused(shv_get(v, expected, sizeof(int)), EINVAL);
+	assert_refused(shv_set(v, expected, sizeof(int) * 5), EINVAL);
+	assert_refused(shv_add(v, 1, NULL), EINVAL);
+	assert_refused(shv_addf(v, 1, NULL), EINVAL);
+	assert_ok(shv_compare_exchange(v, expected, other, sizeof(in)));
+	assert_refused(shv_compare_exchange(v, expected, in, sizeof(in)), EAGAIN);
+	ck_assert_mem_eq(expected, other, sizeof(other));
+	assert_refused(shv_compare_exchange(none, expected, in, sizeof(in)), ENOTSUP);
+	assert_ok(shv_get(none, expected, sizeof(in)));
+	ck_assert_mem_eq(expected, in, sizeof(in));
+}
+END_TEST
+
+START_TEST(structures_may_be_items)
+{
+	struct pair {
+		char name;
+		long count;
+	} in[3] = { { 'a', 1 }, { 'b', 2 }, { 'c', 3 } };
+	const struct shv_field fields[] = { SHV_FIELD(struct pair, name, SHV_CHAR), SHV_FIELD(struct pair, count, SHV_LONG) };
+	const shv_type *type = made(shv_type_struct("pair", sizeof(struct pair), fields, 2));
+	shv_value *v = made(shv_array_new(arena, type, 3, in, SHV_PLAIN));
+	struct pair *p = made(shv_at(v, 2));
+
+	ck_assert_int_eq(p->name, 'c');
+	ck_assert_int_eq(p->count, 3);
+	ck_assert_uint_eq(shv_len(v), 3);
+	ck_assert_uint_eq(shv_type_size(shv_value_type(v)), sizeof(struct pair));
+}
+END_TEST
+
+/* ---- lengths ------------------------------------------------------------------------------------------ */
+
+START_TEST(array_may_have_no_items)
+{
+	char out = 'x';
+
+	for (unsigned i = 0; i <= LOCKSPECS; i++) {
+		bool raw = i == LOCKSPECS;
+		shv_value *v = made(raw ? (shv_value *)shv_raw_array_new(arena, SHV_DOUBLE, 0, NULL) :
+					  shv_array_new(arena, SHV_DOUBLE, 0, i % 2 ? "" : NULL, plain_lockspec(i)));
+
+		ck_assert_uint_eq(shv_len(v), 0);
+		ck_assert_int_eq(shv_kind_of(v), raw ? SHV_KIND_RAW_ARRAY : SHV_KIND_ARRAY);
+		ck_assert_ptr_eq(shv_value_type(v), SHV_DOUBLE);
+		ck_assert_ptr_nonnull(shv_value_data(v));
+		assert_refused_null(shv_at(v, 0), ERANGE);
+		assert_ok(shv_get(v, &out, 0));
+		assert_ok(shv_set(v, &out, 0));
+		assert_ok(shv_peek(v, &out, 0));
+		assert_refused(shv_get(v, &out, 1), EINVAL);
+		ck_assert_int_eq(out, 'x');
+		ck_assert_ptr_eq(shv_deref(arena, shv_ref_of(v)), v);
+		assert_ok(raw ? shv_raw_free(v) : shv_value_free(v));
+	}
+}
+END_TEST
+
+START_TEST(empty_arrays_are_different_objects)
+{
+	shv_value *v = made(shv_array_new(arena, SHV_INT, 0, NULL, SHV_NONE));
+	shv_value *w = made(shv_array_new(arena, SHV_INT, 0, NULL, SHV_NONE));
+
+	ck_assert_ptr_ne(v, w);
+	assert_ok(shv_value_free(v));
+	ck_assert_int_eq(shv_kind_of(w), SHV_KIND_ARRAY);
+}
+END_TEST
+
+START_TEST(more_items_than_any_memory_holds_are_refused)
+{
+	const struct {
+		const shv_type *type;
+		size_t n;
+	} huge[] = {
+		{ SHV_CHAR, SIZE_MAX },		  { SHV_CHAR, SIZE_MAX / 2 },	   { SHV_INT, SIZE_MAX },
+		{ SHV_INT, SIZE_MAX / 4 + 1 },	  { SHV_INT, SIZE_MAX / 4 },	   { SHV_DOUBLE, SIZE_MAX / 8 + 1 },
+		{ SHV_DOUBLE, SIZE_MAX / 8 + 2 }, { SHV_LONGDOUBLE, SIZE_MAX / 2 }, { SHV_SHORT, SIZE_MAX / 2 + 1 },
+	};
+	struct shv_stat before = arena_stat(arena), after;
+
+	for (size_t i = 0; i < sizeof(huge) / sizeof(huge[0]); i++) {
+		assert_refused_null(shv_array_new(arena, huge[i].type, huge[i].n, NULL, SHV_RECURSIVE), EOVERFLOW);
+		assert_refused_null(shv_raw_array_new(arena, huge[i].type, huge[i].n, NULL), EOVERFLOW);
+	}
+	after = arena_stat(arena);
+	ck_assert_uint_eq(after.objects, before.objects);
+	ck_assert_uint_eq(after.pages, before.pages);
+}
+END_TEST
+
+START_TEST(more_items_than_the_arena_holds_are_refused)
+{
+	struct shv_stat before = arena_stat(arena), after;
+	const size_t too_many[] = { before.capacity, before.capacity + 1, before.capacity - 4096 };
+
+	for (size_t i = 0; i < 3; i++) {
+		assert_refused_null(shv_raw_array_new(arena, SHV_CHAR, too_many[i], NULL), ENOSPC);
+		assert_refused_null(shv_array_new(arena, SHV_CHAR, too_many[i], NULL, SHV_PLAIN), ENOSPC);
+	}
+	after = arena_stat(arena);
+	ck_assert_uint_eq(after.objects, before.objects);
+	ck_assert_ptr_nonnull(shv_raw_new(arena, SHV_INT, NULL)); /* there is room for others */
+}
+END_TEST
+
+/* ---- a gigabyte --------------------------------------------------------------------------------------- */
+
+/* Only what is touched takes memory, and all of it goes back. */
+START_TEST(gigabyte_of_items_takes_memory_as_it_is_used)
+{
+	const size_t n = (size_t)1 << 27;
+	struct shv_stat s;
+	uint64_t *p;
+
+	p = shv_raw_array_new(arena, SHV_UINT64, n, NULL);
+	if (!p && errno == ENOSPC && arena_stat(arena).capacity < (UINT64_C(4) << 30))
+		return; /* a machine that gives so little address space */
+	ck_assert_msg(p != NULL, "%s", shv_errmsg());
+	ck_assert_uint_eq(shv_len((shv_value *)p), n);
+	for (size_t i = 0; i < n; i += n / 64) {
+		ck_assert_uint_eq(p[i], 0);
+		p[i] = i + 1;
+	}
+	p[n - 1] = 77;
+	ck_assert_ptr_eq(shv_at((shv_value *)p, n - 1), p + n - 1);
+	assert_refused_null(shv_at((shv_value *)p, n), ERANGE);
+	for (size_t i = 0; i < n; i += n / 64)
+		ck_assert_uint_eq(p[i], i + 1);
+	s = arena_stat(arena);
+	ck_assert_uint_ge(s.bytes_payload, n * 8);
+	ck_assert_uint_lt(s.bytes_resident, 64u << 20);
+	assert_ok(shv_raw_free(p));
+	assert_refused(shv_raw_free(p), ESTALE);
+	assert_ok(shv_arena_trim(arena));
+	s = arena_stat(arena);
+	ck_assert_uint_eq(s.bytes_payload, 0);
+	ck_assert_uint_lt(s.bytes_resident, 8u << 20);
+	/* And it is there again, empty. */
+	p = made(shv_raw_array_new(arena, SHV_UINT64, n, NULL));
+	ck_assert_uint_eq(p[n / 64], 0);
+	ck_assert_uint_eq(p[n - 1], 0);
+	assert_ok(shv_raw_free(p));
+}
+END_TEST
+
+START_TEST(arrays_of_every_size_keep_apart)
+{
+	enum { COUNT = 400 };
+	unsigned char *p[COUNT];
+	size_t n[COUNT];
+
+	for (unsigned i = 0; i < COUNT; i++) {
+		n[i] = i < 300 ? i : (size_t)(i - 290) * 1777;
+		p[i] = made(i % 2 ? shv_raw_array_new(arena, SHV_UCHAR, n[i], NULL) :
+				    (void *)shv_array_new(arena, SHV_UCHAR, n[i], NULL, plain_lockspec(i / 2 % LOCKSPECS)));
+		memset(p[i], (int)(i & 0xff), n[i]);
+	}
+	for (unsigned i = 0; i < COUNT; i++) {
+		ck_assert_uint_eq(shv_len((shv_value *)p[i]), n[i]);
+		for (size_t k = 0; k < n[i]; k += n[i] > 50 ? n[i] / 50 : 1)
+			ck_assert_uint_eq(p[i][k], i & 0xff);
+		if (n[i])
+			ck_assert_uint_eq(p[i][n[i] - 1], i & 0xff);
+		assert_ok(i % 2 ? shv_raw_free(p[i]) : shv_value_free((shv_value *)p[i]));
+	}
+	ck_assert_uint_eq(arena_stat(arena).objects, 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("array");
+	TCase *tc = arena_case(suite, "items");
+
+	tcase_add_loop_test(tc, array_holds_its_items_in_order, 0, ITEMS);
+	tcase_add_loop_test(tc, raw_array_is_its_items, 0, ITEMS);
+	tcase_add_test(tc, items_past_the_end_are_refused);
+	tcase_add_test(tc, whole_array_is_one_content);
+	tcase_add_test(tc, structures_may_be_items);
+
+	tc = arena_case(suite, "lengths");
+	tcase_add_test(tc, array_may_have_no_items);
+	tcase_add_test(tc, empty_arrays_are_different_objects);
+	tcase_add_test(tc, more_items_than_any_memory_holds_are_refused);
+	tcase_add_test(tc, more_items_than_the_arena_holds_are_refused);
+	tcase_add_test(tc, gigabyte_of_items_takes_memory_as_it_is_used);
+	tcase_add_test(tc, arrays_of_every_size_keep_apart);
+	return run_suite(suite);
+}
