@@ -4,13 +4,17 @@
 # one: its name in the list below. Run all by `make bench`, and one alone by
 # `make bench bench_programs=%D%/NAME`.
 
-bench_programs =
+bench_programs = \
+	%D%/bench
 
 public_programs += $(bench_programs)
 EXTRA_PROGRAMS += $(bench_programs)
 CLEANFILES += $(bench_programs)
 
 %D%/%.o: AM_CPPFLAGS = $(public_cppflags)
+
+# malloc() of the benchmark is jemalloc's over private memory: the floor.
+bench_bench_LDADD = $(public_ldadd) -ljemalloc
 
 .PHONY: bench build-bench
 build-bench: $(bench_programs)

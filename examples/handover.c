@@ -5,13 +5,14 @@
  * A pointer made in the child means nothing to the parent, which may have mapped that part of the
  * arena or not. What travels is a reference, a number that means the same in every process (here
  * through a pipe), or a name. A reference to something that was freed is refused, for ever.
+ *
+ * A lock can be handed over too: one process takes it, another releases it, if it is SHV_HANDOFF.
  */
 #include <shv/shv.h>
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -65,6 +66,37 @@ static long consume(shv_arena *a, int from)
 	return sum;
 }
 
+static void release_for_parent(shv_value *baton, shv_value *mine)
+{
+	if (shv_release(mine) != -EPERM || shv_release(baton))
+		die("release");
+}
+
+/* The parent takes two locks. The child may release one of them. */
+static void lock_handover(shv_arena *a)
+{
+	shv_value *baton = SHV_VALUE(a, int, 0, SHV_HANDOFF), *mine = SHV_VALUE(a, int, 0, SHV_PLAIN);
+	int status;
+	pid_t pid;
+
+	if (!baton || !mine || shv_acquire(baton) || shv_acquire(mine))
+		die("locks");
+	pid = fork();
+	if (pid < 0)
+		die("fork");
+	if (pid == 0) {
+		release_for_parent(baton, mine);
+		_exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid || status)
+		die("the child failed");
+	if (shv_try_acquire(baton))
+		die("the child should have released it");
+	printf("a lock taken here was released by a child; another, not of that kind, was not\n");
+	if (shv_release(baton) || shv_release(mine) || shv_value_free(baton) || shv_value_free(mine))
+		die("locks");
+}
+
 int main(void)
 {
 	long wanted = 0, sum;
@@ -100,10 +132,13 @@ int main(void)
 	printf("found by name: %s\n", report);
 	if (shv_raw_free(report))
 		die("free");
-	if (shv_raw_free(report) != -ESTALE || shv_find(a, "report"))
-		die("it should be gone, and its name with it");
+	if (shv_raw_free(report) != -ESTALE)
+		die("it should be gone");
 	printf("freed twice: %s\n", shv_errmsg());
+	if (shv_find(a, "report"))
+		die("its name should be gone with it");
 
+	lock_handover(a);
 	if (shv_stat(a, &st) || st.objects || st.names)
 		die("something was left");
 	printf("left in the arena: %llu objects\n", (unsigned long long)st.objects);

@@ -13,6 +13,7 @@
 #include "tools/target.h"
 #include "tools/text.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <locale.h>
@@ -125,7 +126,7 @@ static void help(const struct command *c)
 {
 	if (c) {
 		printf("Usage: shvdump %s [OPTION...]%s%s\n\n", c->name, *c->operands ? " " : "", c->operands);
-		puts(c->summary);
+		printf("%c%s.\n", toupper((unsigned char)*c->summary), c->summary + 1);
 		if (c->more)
 			printf("%s\n", c->more);
 		help_command_options(c->options);

@@ -22,7 +22,8 @@
 #include <string.h>
 
 #define QUIET_TRIES 64     /* for a moment when no writer is in, before a copy is called torn */
-#define TEXT_ITEMS 4096u   /* of an array are always looked at for its text */
+#define TEXT_ITEMS 4096u   /* of an array are always looked at for its text, */
+#define TEXT_COUNTED ((uint64_t)1 << 20) /* and so many where only its length is asked for; print.c counts no further */
 #define TEXT_STACK 1024u
 
 /* ---- walking --------------------------------------------------------------------------------------------- */
@@ -278,13 +279,15 @@ SHV_API ssize_t shv_value_bytes(shv_arena *a, shv_ref ref, void *buf, size_t siz
 
 /*
  * How many items of an array its text needs. Each takes a character at the least, so no more of them than the
- * buffer has characters can be seen; without a buffer the caller wants the whole length.
+ * buffer has characters can be seen.
  */
 static uint64_t items_for_text(const struct view_object *o, size_t size)
 {
 	uint64_t most = size > TEXT_ITEMS ? size : TEXT_ITEMS;
 
-	return size && o->len > most ? most : o->len;
+	if (!size)
+		most = TEXT_COUNTED;
+	return o->len < most ? o->len : most;
 }
 
 static ssize_t print_items(const struct shv_view *v, const struct view_object *o, char *buf, size_t size,

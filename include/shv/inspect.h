@@ -103,17 +103,17 @@ SHV_API int shv_value_describe(shv_arena *a, shv_ref ref, struct shv_value_info 
 /*
  * Copy up to `size` payload bytes of an object as one consistent piece where its lock allows that (as shv_peek()).
  * Returns: bytes copied; -ESTALE, -EINVAL, -EUCLEAN. *torn: out, may be NULL: whether a writer held the lock meanwhile.
- * What is written without the lock may be torn unseen, but
- * for 1, 2, 4 and 8 bytes, which are one access. Since: 0.1
+ * What is written without the lock may be torn unseen, but for 1, 2, 4 and 8 bytes, which are one access.
+ * Since: 0.1
  */
 SHV_API ssize_t shv_value_bytes(shv_arena *a, shv_ref ref, void *buf, size_t size, bool *torn);
 /* The name of an object: its length, as snprintf; -ENOENT (none), -ESTALE, -EINVAL, -EUCLEAN. Since: 0.1 */
 SHV_API ssize_t shv_value_name(shv_arena *a, shv_ref ref, char *buf, size_t size);
 /*
  * Print an object's content as text ("42", "[1, 2, 3]", "'A'", "{x=1, y=2}"; nothing for a lock object). At
- * most `size` bytes, NUL included. Returns: the length, as snprintf. Where that is far beyond `size` it is not
- * found out: then some length >= size; with size 0 it always is. Negative as shv_value_bytes(), and -ENOMEM.
- * Since: 0.1
+ * most `size` bytes, NUL included. Returns: the length, as snprintf; where that is far beyond `size` it is not
+ * found out, and the result is some length >= size (with size 0, lengths up to a million are exact). Negative as
+ * shv_value_bytes(), and -ENOMEM. Since: 0.1
  */
 SHV_API ssize_t shv_value_text(shv_arena *a, shv_ref ref, char *buf, size_t size);
 

@@ -49,7 +49,7 @@ normalise() {
 		-e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}[+-][0-9]{4}/TIME/g' \
 		-e "s/\\b(fixture|mortal)\\[[0-9]+(\\/[0-9]+)?\\]/\\1[PID]/g" \
 		-e "s/\\b${pid:-none}\\b/PID/g" \
-		-e 's/^(OFFSET +)[0-9]+/\1N/' -e 's/ +/ /g' -e 's/ $//'
+		-e 's/^(OFFSET|SEQ)( +)[0-9]+/\1\2N/' -e 's/ +/ /g' -e 's/ $//'
 }
 
 # looks_like FILE NAME COMMAND...: the output, normalised, is that of expected/FILE.
