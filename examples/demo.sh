@@ -17,23 +17,26 @@ title() { printf '\n--- %s\n' "$*"; }
 
 # The line that a user would type, then what it prints.
 dump() {
-	printf '\n$ shvdump'
-	printf ' %q' "$@"
-	printf '\n'
+	printf '\n$ shvdump %s\n' "${*/#\*/"'*'"}"
 	"$SHVDUMP" "$@"
 }
 
 # cells COLUMN ARGUMENT...: one column of a listing, bare.
 cells() { "$SHVDUMP" "${@:2}" --raw --noheadings -o "$1"; }
 
-# output_until PATTERN: passes on what mixed prints, up to a line that matches, which is left in $line.
-# Without a pattern, up to the end.
+# output_until PATTERN: passes on what mixed prints, up to a line that matches, which is left in $line;
+# fails at the end, or if nothing comes for a minute. The pattern '' never matches, and then the end is what
+# is waited for.
 output_until() {
-	while read -r -t 60 line <&"$from"; do
+	local status=0
+	while :; do
+		read -r -t 60 line <&"$from" || status=$?
+		[ "$status" -eq 0 ] || break
 		printf '%s\n' "$line"
-		[[ -z $1 || $line != $1 ]] || return 0
+		# shellcheck disable=SC2254 # it is a pattern
+		case $line in $1) return 0 ;; esac
 	done
-	[[ -z $1 ]]
+	[ -z "$1" ] && [ "$status" -eq 1 ]
 }
 
 [ -x "$SHVDUMP" ] || fail "there is no $SHVDUMP: configure without --disable-tools"
@@ -54,9 +57,9 @@ dump list
 dump "$pid"
 # --name '*' means: those that have a name.
 dump values "$pid" --name '*' --sort NAME -o REF,NAME,KIND,TYPE,CONTENT,LOCK,STATE,HOLDER
-printf '\n$ shvdump values %s | head\n' "$pid"
-values=$("$SHVDUMP" values "$pid" -o REF,KIND,TYPE,CONTENT,LOCK,STATE,HOLDER,OWNER)
-sed -n 1,10p <<<"$values"
+values=$(dump values "$pid" --type double)
+head -n 12 <<<"$values"
+echo '...'
 dump locks "$pid" --held
 dump locks "$pid" --dead
 dump procs "$pid"

@@ -9,6 +9,7 @@ example_programs = \
 	%D%/find_or_new \
 	%D%/handover \
 	%D%/letters \
+	%D%/mixed \
 	%D%/policy \
 	%D%/ptr_list
 

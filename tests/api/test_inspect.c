@@ -3,6 +3,9 @@
  * Inspection through the public header: everything is seen once and as it is, by members and by read-only visitors, and
  * nothing is believed that is not so.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* gettid */
+#endif
 #include "support/suite.h"
 
 #include <errno.h>
