@@ -24,12 +24,13 @@
 #include <unistd.h>
 
 #define DEFAULT_CAPACITY ((size_t)64 << 30)
-#define MIN_CAPACITY ((size_t)16 << 20)
+#define MIN_CAPACITY ((size_t)32 << 20)
 #define DEFAULT_PROCESSES 1024u
 #define ALIGN_MAP ((size_t)2 << 20) /* so that offsets and addresses are aligned alike, up to huge pages */
 
 static struct shv_arena *registry;
 static struct shv_member *members; /* registry lock */
+static uint64_t serials;
 static struct shv_plock *registry_lock_page;
 
 static struct shv_plock *registry_lock(void)
@@ -180,6 +181,7 @@ static int member_make(int fd, const struct shv_geo *g, const char *name, char *
 	m->base = base;
 	m->size = g->capacity;
 	m->populate = flags & SHV_POPULATE;
+	m->serial = __atomic_add_fetch(&serials, 1, __ATOMIC_RELAXED);
 	name_copy(m->name, sizeof(m->name), name, sizeof(m->name));
 	m->local = shv_wiped_alloc(sizeof(*m->local));
 	if (!m->local) {
@@ -321,7 +323,7 @@ SHV_API shv_arena *shv_arena_create(const struct shv_arena_options *opt)
 	if (o.max_processes > 4000)
 		return fail_null(-EINVAL, "shv_arena_create: max_processes is %u: at most 4,000", o.max_processes);
 	if (o.capacity && (o.capacity < MIN_CAPACITY || o.capacity > SHV_MAX_CAPACITY))
-		return fail_null(-EINVAL, "shv_arena_create: capacity is %zu: from 16 MiB to 4 TiB", o.capacity);
+		return fail_null(-EINVAL, "shv_arena_create: capacity is %zu: from 32 MiB to 4 TiB", o.capacity);
 	if (!o.max_processes)
 		o.max_processes = DEFAULT_PROCESSES;
 	lock = registry_lock();
@@ -692,8 +694,8 @@ SHV_API int shv_arena_trim(shv_arena *a)
 		if (proc_state(load_acquire(&p->word)) == SHV_PROC_ALIVE)
 			fetch_add_relaxed(&p->trim, 1);
 	}
-	recover_reap_locks(a->m);
 	slow_path(tc);
+	recover_reap_locks(a->m); /* after draining: what hangs on the list still names its lock */
 	directory_flush(tc, true);
 	heap_trim(tc);
 	directory_release_chunks(tc);

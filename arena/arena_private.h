@@ -85,6 +85,7 @@ struct shv_member {
 	struct shv_geo geo;
 	int fd;
 	unsigned refs;              /* attachments; registry lock */
+	uint64_t serial;            /* no two members of a process and its forks have the same: their addresses may be used again */
 	bool populate;
 	char name[64];
 	struct shv_local *local;
@@ -347,6 +348,8 @@ void process_leave(struct shv_member *m) HIDDEN;                            /* g
 uint64_t process_start_time(pid_t pid) HIDDEN;                              /* clock ticks since boot, 0 unknown */
 /* Is the thread of a lock word's owner field gone? fills *out if it is not NULL and the thread is known. */
 bool owner_dead(struct shv_member *m, uint32_t owner, struct shv_holder *out) HIDDEN;
+/* Does the process in that slot, of our pid namespace, no longer have the thread? */
+bool thread_gone(struct shv_member *m, uint32_t slot, int32_t tid) HIDDEN;
 bool owner_describe(const char *base, const struct shv_geo *g, uint32_t owner, struct shv_holder *out) HIDDEN;
 bool grave_describe(const char *base, const struct shv_geo *g, uint32_t number, struct shv_holder *out) HIDDEN;
 uint32_t grave_dig(struct shv_member *m, uint32_t owner) HIDDEN;            /* number for a dead owner (20 bits) */
@@ -440,6 +443,17 @@ void recover_visitor_leaves(struct shv_member *m, struct shv_tc *tc) HIDDEN;
 /* Free a GONE(me) slot whose block lies on orphaned pages. Called with no lock held. */
 void recover_free_orphan(struct shv_tc *tc, uint32_t index) HIDDEN;
 void recover_reap_locks(struct shv_member *m) HIDDEN;                       /* condemned lock objects that nobody names */
+
+/*
+ * Bytes that a user policy's state takes in front of the header. It ends where the header begins, 8 before the payload, so its
+ * start is aligned if this is so.
+ */
+static inline size_t policy_state_bytes(uint32_t size, uint32_t align)
+{
+	size_t to = align <= 8 ? 8 : align, pad = align <= 8 ? 0 : 8;
+
+	return ((size + pad + to - 1) & ~(to - 1)) - pad;
+}
 
 /* ---- table.c: types, policies, names ------------------------------------------------------------------------- */
 

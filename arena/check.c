@@ -1,33 +1,38 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * shv_check(): does everything in the arena agree with everything else? A judge that shares no code with what it judges: it
- * knows the format (layout.h, locks/word.h) and does all arithmetic itself.
+ * shv_check(): does everything in the arena agree with everything else? A judge that shares no code with
+ * what it judges: it knows the format (layout.h, locks/word.h) and does all arithmetic itself.
  *
- * Place: a reader like those of values/. It takes no lock, writes nothing, and reads through the descriptor, not through the
- * mapping: a hole that is read by pread() stays a hole, and a file cannot end under its feet.
+ * Place: a reader like those of values/. It takes no lock, writes nothing, and reads through the
+ * descriptor, not through the mapping: a hole that is read by pread() stays a hole, and a file cannot end
+ * under its feet.
  *
  *   check.c         passes and findings
  *   check_image.c   one pass's private copy of the tables ("the image"), with active intents carried out
- *   check_members.c superblock, system locks and intents, processes, threads, graves, lists of blocks on their way home
+ *   check_members.c superblock, system locks, intents, processes, threads, graves, lists of blocks going home
  *   check_tables.c  lock policies, types, names
  *   check_pages.c   page map, summaries, chunk table
  *   check_blocks.c  slots, blocks, what lies on which page, headers, lock words
  *
  * An arena in use. The image is no moment's picture: what changes while it is made contradicts itself in it. So
- *   - the walk is done up to PASSES times with pauses, and a finding counts only if every pass made it, about the same thing and
- *     because of the same words (slot words and lock words carry generations and sequences: they differ after each use);
- *   - rules about counts, whose numbers come back by chance, are left out of a pass in which the lock that guards them was
- *     taken, or changed hands, while the image was made;
- *   - what a member may leave when it is stopped or killed at any instruction is no finding: intents are carried out in the
- *     image first, and slots on their way belong to their process until it is recovered.
+ *   - the walk is done up to PASSES times with pauses, and a finding counts only if every pass made it,
+ *     about the same thing and because of the same words (slot words and lock words carry generations and
+ *     sequences: they differ after each use);
+ *   - rules about counts, whose numbers come back by chance, are left out of a pass in which the lock that
+ *     guards them was taken, or changed hands, while the image was made;
+ *   - what a member may leave when it is stopped or killed at any instruction is no finding: intents are
+ *     carried out in the image first, and slots on their way belong to their process until it is recovered.
  * One pass is enough for an arena in which nothing is found.
  *
- * Garbage. Every number is checked before it is used, loops run over the image's arrays and end with them, blocks are sorted by
- * offset so that no page is walked twice: the time is that of pages + slots + names, whatever the bytes say.
+ * Garbage. Every number is checked before it is used, loops run over the image's arrays and end with them,
+ * blocks are sorted by offset so that no page is walked twice: the time is that of pages + slots + names,
+ * whatever the bytes say.
  *
- * Left out: whether a process that is ALIVE lives (a kernel's question, and recovery's), payloads, and the state of
- * user-supplied policies.
+ * Left out: whether a process that is ALIVE lives (a kernel's question, and recovery's), payloads, and the
+ * state of user-supplied policies.
  */
+#include "config.h"
+
 #include "arena/check.h"
 
 #include <sched.h>
@@ -40,9 +45,9 @@
 
 #define PASSES 5u
 
-/* ---- sets of findings ----------------------------------------------------------------------------- */
+/* ---- sets of findings -------------------------------------------------------------------------------- */
 
-#define SET_SIZE (2 * CHECK_KEPT)
+#define SET_SIZE ((uint64_t)2 * CHECK_KEPT)
 
 /* Each step can be undone: for a given a, different b have different results, and the other way round. */
 uint64_t check_mix(uint64_t a, uint64_t b)
@@ -103,7 +108,7 @@ static uint64_t set_size(const struct check_set *s)
 	return s->n + s->more;
 }
 
-/* ---- findings --------------------------------------------------------------------------------------- */
+/* ---- findings ---------------------------------------------------------------------------------------- */
 
 static void keep_text(struct check *c, const char *fmt, va_list ap)
 {
@@ -137,13 +142,14 @@ void check_found(struct check *c, uint64_t index, uint64_t word, uint64_t word2,
 	va_end(ap);
 }
 
-/* ---- passes ------------------------------------------------------------------------------------------- */
+/* ---- passes ------------------------------------------------------------------------------------------ */
 
 static int walk(struct check *c)
 {
 	static void (*const rules[])(struct check *) = {
-		check_super, check_members, check_pages, check_sums, check_chunks, check_slots, check_blocks,
-		check_thread_counts, check_policies, check_types, check_names, check_lists, check_page_use,
+		check_super, check_members, check_pages,         check_sums,     check_chunks,
+		check_slots, check_blocks,  check_thread_counts, check_policies, check_types,
+		check_names, check_lists,   check_page_use,
 	};
 
 	c->err = check_load(c);
@@ -207,7 +213,8 @@ SHV_API int shv_check(shv_arena *a, shv_check_report report, void *ctx)
 	if (!r)
 		r = tell(&c, report, ctx);
 	else if (r == -ENOMEM)
-		r = fail(-ENOMEM, "shv_check: no memory for a private copy of the tables of arena '%s'", a->name);
+		r = fail(-ENOMEM, "shv_check: no memory for a private copy of the tables of arena '%s'",
+			 a->name);
 	for (uint32_t i = 0; i < c.texts; i++)
 		free(c.text[i]);
 	free(c.text);

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The checker's rules about objects: slots have known states and processes; blocks lie on pages of their owner and nobody else's,
- * none over another; headers, lengths and lock words are what the slots say.
+ * The checker's rules about objects: slots have known states and processes; blocks lie on pages of their
+ * owner and nobody else's, none over another; headers, lengths and lock words are what the slots say.
  *
- * All slots that have a block for sure (LIVE, GONE, LOST, CONDEMNED) are listed and sorted by offset. In that order the blocks'
- * first bytes are read from the file in a few large pieces, and no page is walked twice however long the blocks claim to be.
- * HELD slots are left out: whether their block is still theirs only the holder knows.
+ * All slots that have a block for sure (LIVE, GONE, LOST, CONDEMNED) are listed and sorted by offset. In
+ * that order the blocks' first bytes are read from the file in a few large pieces, and no page is walked
+ * twice however long the blocks claim to be. HELD slots are left out: whether their block is still theirs
+ * only the holder knows.
  */
+#include "config.h"
+
 #include "arena/check.h"
 
 #include <stdio.h>
@@ -17,18 +20,36 @@
 
 #define LINK_SIZE 4u /* first bytes of each payload, for the list home */
 
-/* ---- what the numbers mean ----------------------------------------------------------------------------- */
+/* ---- what the numbers mean --------------------------------------------------------------------------- */
 
 /* Sizes and alignments of the basic types, by id: part of the format. */
-#define BASIC(T) { sizeof(T), _Alignof(T) }
+#define BASIC(T)                       \
+	{                              \
+		sizeof(T), _Alignof(T) \
+	}
 static const struct {
 	uint8_t size, align;
 } basic[SHV_TYPE_FIRST] = {
-	[1] = BASIC(char), [2] = BASIC(signed char), [3] = BASIC(unsigned char), [4] = BASIC(wchar_t), [5] = BASIC(_Bool),
-	[6] = BASIC(short), [7] = BASIC(unsigned short), [8] = BASIC(int), [9] = BASIC(unsigned), [10] = BASIC(long),
-	[11] = BASIC(unsigned long), [12] = BASIC(long long), [13] = BASIC(unsigned long long), [14] = BASIC(float),
-	[15] = BASIC(double), [16] = BASIC(long double), [17] = BASIC(uint16_t), [18] = BASIC(float _Complex),
-	[19] = BASIC(double _Complex), [20] = BASIC(long double _Complex),
+	[1] = BASIC(char),
+	[2] = BASIC(signed char),
+	[3] = BASIC(unsigned char),
+	[4] = BASIC(wchar_t),
+	[5] = BASIC(_Bool),
+	[6] = BASIC(short),
+	[7] = BASIC(unsigned short),
+	[8] = BASIC(int),
+	[9] = BASIC(unsigned),
+	[10] = BASIC(long),
+	[11] = BASIC(unsigned long),
+	[12] = BASIC(long long),
+	[13] = BASIC(unsigned long long),
+	[14] = BASIC(float),
+	[15] = BASIC(double),
+	[16] = BASIC(long double),
+	[17] = BASIC(uint16_t),
+	[18] = BASIC(float _Complex),
+	[19] = BASIC(double _Complex),
+	[20] = BASIC(long double _Complex),
 };
 
 static bool type_measure(const struct check *c, uint32_t id, uint64_t *size, uint64_t *align)
@@ -92,11 +113,12 @@ static uint64_t least_lead(const struct check *c, unsigned kind, unsigned policy
 	return n + (policy < SHV_POL_USER ? 8 : state_bytes(&c->policies[policy - SHV_POL_USER]));
 }
 
-/* ---- slots ------------------------------------------------------------------------------------------------ */
+/* ---- slots ------------------------------------------------------------------------------------------- */
 
 static bool has_block(unsigned state)
 {
-	return state == SHV_SLOT_LIVE || state == SHV_SLOT_GONE || state == SHV_SLOT_LOST || state == SHV_SLOT_CONDEMNED;
+	return state == SHV_SLOT_LIVE || state == SHV_SLOT_GONE || state == SHV_SLOT_LOST ||
+	       state == SHV_SLOT_CONDEMNED;
 }
 
 static void check_slot_process(struct check *c, uint64_t index, uint64_t word, const char *how)
@@ -104,11 +126,11 @@ static void check_slot_process(struct check *c, uint64_t index, uint64_t word, c
 	uint32_t proc = slot_proc(word);
 
 	if (proc > c->g->max_processes)
-		check_found(c, index, word, 0, "slot %llu: %s process %u, but there are only %u process slots", ULL(index), how, proc,
-			    c->g->max_processes + 1);
+		check_found(c, index, word, 0, "slot %llu: %s process %u, but there are only %u process slots",
+			    ULL(index), how, proc, c->g->max_processes + 1);
 	else if (!check_process(c, proc))
-		check_found(c, index, word, c->procs[proc].word, "slot %llu: %s process %u, but that slot is free", ULL(index), how,
-			    proc);
+		check_found(c, index, word, c->procs[proc].word,
+			    "slot %llu: %s process %u, but that slot is free", ULL(index), how, proc);
 }
 
 static void check_slot_state(struct check *c, uint64_t index, const struct shv_slot_shm *s)
@@ -127,40 +149,51 @@ static void check_slot_state(struct check *c, uint64_t index, const struct shv_s
 	case SHV_SLOT_LOST:
 	case SHV_SLOT_CONDEMNED:
 		if (slot_proc(s->word) > c->g->max_processes)
-			check_found(c, index, s->word, 0, "slot %llu: names process %u, but there are only %u process slots", ULL(index),
-				    slot_proc(s->word), c->g->max_processes + 1);
+			check_found(c, index, s->word, 0,
+				    "slot %llu: names process %u, but there are only %u process slots",
+				    ULL(index), slot_proc(s->word), c->g->max_processes + 1);
 		break;
 	default:
-		check_found(c, index, s->word, 0, "slot %llu: state %u, which does not exist", ULL(index), slot_state(s->word));
+		check_found(c, index, s->word, 0, "slot %llu: state %u, which does not exist", ULL(index),
+			    slot_state(s->word));
 	}
 }
 
 /* The block lies in the pool, with room for lead and header. */
 static bool block_in_pool(struct check *c, uint64_t index, const struct shv_slot_shm *s)
 {
-	uint64_t off = what_offset(s->what), size = class_size(slot_class(s->word)), end = c->g->data_off + (c->pages << SHV_PAGE_SHIFT);
+	uint64_t off = what_offset(s->what), size = class_size(slot_class(s->word)),
+		 end = c->g->data_off + (c->pages << SHV_PAGE_SHIFT);
 
 	if (off < c->g->data_off || off >= end || size > end - off) {
-		check_found(c, index, s->word, s->what, "slot %llu: its block at %llu of size class %u is not within the pool (%llu to %llu)",
-			    ULL(index), ULL(off), slot_class(s->word), ULL(c->g->data_off), ULL(end));
+		check_found(
+			c, index, s->word, s->what,
+			"slot %llu: its block at %llu of size class %u is not within the pool (%llu to %llu)",
+			ULL(index), ULL(off), slot_class(s->word), ULL(c->g->data_off), ULL(end));
 		return false;
 	}
 	if (slot_lead(s->word) + SHV_HEADER_SIZE + LINK_SIZE > size) {
-		check_found(c, index, s->word, s->what, "slot %llu: a lead of %u bytes, the header and a list's link do not fit into its block "
-			    "of %llu bytes", ULL(index), slot_lead(s->word), ULL(size));
+		check_found(
+			c, index, s->word, s->what,
+			"slot %llu: a lead of %u bytes, the header and a list's link do not fit into its block "
+			"of %llu bytes",
+			ULL(index), slot_lead(s->word), ULL(size));
 		return false;
 	}
 	return true;
 }
 
-/* Generations in a chunk never fall below the floor that an earlier chunk of that number left. Free slots are raised when taken. */
+/*
+ * Generations in a chunk never fall below the floor that an earlier chunk of that number left. Free slots
+ * are raised when taken.
+ */
 static void check_generation(struct check *c, uint64_t index, uint64_t word, uint32_t floor)
 {
 	if (slot_state(word) == SHV_SLOT_FREE)
 		return;
 	if (!slot_gen(word) || slot_gen(word) < floor)
-		check_found(c, index, word, floor, "slot %llu: generation %u, but its chunk begins with %u", ULL(index), slot_gen(word),
-			    floor ? floor : 1);
+		check_found(c, index, word, floor, "slot %llu: generation %u, but its chunk begins with %u",
+			    ULL(index), slot_gen(word), floor ? floor : 1);
 }
 
 static void check_chunk_slots(struct check *c, uint32_t chunk)
@@ -174,7 +207,8 @@ static void check_chunk_slots(struct check *c, uint32_t chunk)
 		check_slot_state(c, index, s);
 		check_generation(c, index, s->word, floor);
 		if (has_block(slot_state(s->word)) && block_in_pool(c, index, s))
-			c->blocks[c->blocks_n++] = (struct check_block){ what_offset(s->what), (uint32_t)index, 0 };
+			c->blocks[c->blocks_n++] =
+				(struct check_block){ what_offset(s->what), (uint32_t)index, 0 };
 	}
 }
 
@@ -203,7 +237,7 @@ void check_slots(struct check *c)
 			check_chunk_slots(c, k);
 }
 
-/* ---- in order of offsets -------------------------------------------------------------------------------------- */
+/* ---- in order of offsets ----------------------------------------------------------------------------- */
 
 /* Radix sort: linear whatever the bytes say. Offsets are 38 bits of 16 bytes. */
 #define DIGIT 13u
@@ -237,23 +271,26 @@ static bool sort_blocks(struct check *c)
 	return ok;
 }
 
-/* ---- where blocks lie ------------------------------------------------------------------------------------------ */
+/* ---- where blocks lie -------------------------------------------------------------------------------- */
 
 static const char *page_state_name(uint64_t e)
 {
-	static const char *const names[] = { "free", "owned", "orphaned", "interior of an orphaned block", "directory", "a system page" };
+	static const char *const names[] = { "free",      "owned",
+					     "orphaned",  "interior of an orphaned block",
+					     "directory", "a system page" };
 
 	return page_state(e) < sizeof(names) / sizeof(names[0]) ? names[page_state(e)] : "of an unknown state";
 }
 
 static void misplaced(struct check *c, uint64_t slot, uint64_t word, uint64_t page)
 {
-	check_found(c, slot, word, c->map[page], "slot %llu: its block lies on page %llu, which is %s", ULL(slot), ULL(page),
-		    page_state_name(c->map[page]));
+	check_found(c, slot, word, c->map[page], "slot %llu: its block lies on page %llu, which is %s",
+		    ULL(slot), ULL(page), page_state_name(c->map[page]));
 }
 
 /* All on pages of one owner. Told once a block, for the first page that is not. */
-static void check_owned(struct check *c, uint64_t slot, uint64_t word, uint64_t first, uint64_t last, uint64_t from)
+static void check_owned(struct check *c, uint64_t slot, uint64_t word, uint64_t first, uint64_t last,
+			uint64_t from)
 {
 	for (uint64_t p = from; p <= last; p++) {
 		if (c->map[p] == c->map[first])
@@ -261,9 +298,11 @@ static void check_owned(struct check *c, uint64_t slot, uint64_t word, uint64_t 
 		if (page_state(c->map[p]) != SHV_PG_OWNED)
 			misplaced(c, slot, word, p);
 		else
-			check_found(c, slot, c->map[p], c->map[first], "slot %llu: its block lies on page %llu of process %u generation %u and "
-				    "page %llu of process %u generation %u", ULL(slot), ULL(first), page_proc(c->map[first]),
-				    page_gen(c->map[first]), ULL(p), page_proc(c->map[p]), page_gen(c->map[p]));
+			check_found(c, slot, c->map[p], c->map[first],
+				    "slot %llu: its block lies on page %llu of process %u generation %u and "
+				    "page %llu of process %u generation %u",
+				    ULL(slot), ULL(first), page_proc(c->map[first]), page_gen(c->map[first]),
+				    ULL(p), page_proc(c->map[p]), page_gen(c->map[p]));
 		return;
 	}
 }
@@ -282,7 +321,8 @@ static void check_orphaned(struct check *c, uint64_t slot, uint64_t word, uint64
 }
 
 /* In the middle of a recovery each page is as the dead process left it, or as it will be. */
-static void check_in_recovery(struct check *c, uint64_t slot, uint64_t word, uint64_t first, uint64_t last, uint64_t from)
+static void check_in_recovery(struct check *c, uint64_t slot, uint64_t word, uint64_t first, uint64_t last,
+			      uint64_t from)
 {
 	for (uint64_t p = from; p <= last; p++) {
 		uint64_t e = c->map[p];
@@ -299,12 +339,14 @@ static void check_in_recovery(struct check *c, uint64_t slot, uint64_t word, uin
 }
 
 /*
- * *walked: pages below it were looked at for the blocks before. A block has at most one page in common with those, its first;
- * if it has more, the blocks overlap, and that has been told.
+ * *walked: pages below it were looked at for the blocks before. A block has at most one page in common with
+ * those, its first; if it has more, the blocks overlap, and that has been told.
  */
-static void check_place(struct check *c, uint64_t slot, uint64_t word, uint64_t off, uint64_t size, uint64_t *walked)
+static void check_place(struct check *c, uint64_t slot, uint64_t word, uint64_t off, uint64_t size,
+			uint64_t *walked)
 {
-	uint64_t first = (off - c->g->data_off) >> SHV_PAGE_SHIFT, last = (off + size - 1 - c->g->data_off) >> SHV_PAGE_SHIFT;
+	uint64_t first = (off - c->g->data_off) >> SHV_PAGE_SHIFT,
+		 last = (off + size - 1 - c->g->data_off) >> SHV_PAGE_SHIFT;
 	uint64_t from = *walked > first + 1 ? *walked : first + 1, e = c->map[first];
 	bool owned = page_state(e) == SHV_PG_OWNED;
 
@@ -323,7 +365,7 @@ static void check_place(struct check *c, uint64_t slot, uint64_t word, uint64_t 
 		*walked = last + 1;
 }
 
-/* ---- what is in them --------------------------------------------------------------------------------------------- */
+/* ---- what is in them --------------------------------------------------------------------------------- */
 
 #define WINDOW 16384u
 
@@ -360,32 +402,40 @@ static bool check_header(struct check *c, uint64_t slot, const struct shv_slot_s
 	if ((header & ~SHV_HDR_NAMED) == want)
 		return true;
 	if (hdr_slot(header) != slot)
-		check_found(c, slot, s->word, header, "slot %llu: the header of its block says slot %u", ULL(slot), hdr_slot(header));
+		check_found(c, slot, s->word, header, "slot %llu: the header of its block says slot %u",
+			    ULL(slot), hdr_slot(header));
 	else
-		check_found(c, slot, s->word, header, "slot %llu: the header of its block says kind %u, policy %u, lead %u, the slot %u, %u, %u",
-			    ULL(slot), hdr_kind(header), hdr_policy(header), hdr_lead(header), what_kind(s->what), what_policy(s->what),
-			    slot_lead(s->word));
+		check_found(
+			c, slot, s->word, header,
+			"slot %llu: the header of its block says kind %u, policy %u, lead %u, the slot %u, %u, %u",
+			ULL(slot), hdr_kind(header), hdr_policy(header), hdr_lead(header), what_kind(s->what),
+			what_policy(s->what), slot_lead(s->word));
 	return false;
 }
 
 /* Type, length and alignment fit the block. */
 static void check_payload(struct check *c, uint64_t slot, const struct shv_slot_shm *s, const char *block)
 {
-	uint64_t size, align, len = 1, room = class_size(slot_class(s->word)) - slot_lead(s->word) - SHV_HEADER_SIZE;
+	uint64_t size, align, len = 1,
+			      room = class_size(slot_class(s->word)) - slot_lead(s->word) - SHV_HEADER_SIZE;
 	uint32_t type = what_type(s->what);
 
 	if (!type_measure(c, type, &size, &align)) {
-		check_found(c, slot, s->word, s->what, "slot %llu: type %u is not known (%u made types)", ULL(slot), type, c->types_n);
+		check_found(c, slot, s->word, s->what, "slot %llu: type %u is not known (%u made types)",
+			    ULL(slot), type, c->types_n);
 		return;
 	}
 	if (is_array(what_kind(s->what)))
 		len = word_of(block);
 	if (size && len > room / size)
-		check_found(c, slot, s->word, len, "slot %llu: %llu items of type %u (%llu bytes each) do not fit into %llu bytes of payload",
-			    ULL(slot), ULL(len), type, ULL(size), ULL(room));
+		check_found(
+			c, slot, s->word, len,
+			"slot %llu: %llu items of type %u (%llu bytes each) do not fit into %llu bytes of payload",
+			ULL(slot), ULL(len), type, ULL(size), ULL(room));
 	if (align && (what_offset(s->what) + slot_lead(s->word) + SHV_HEADER_SIZE) % align)
-		check_found(c, slot, s->word, s->what, "slot %llu: its payload is not aligned to %llu bytes, as type %u demands", ULL(slot),
-			    ULL(align), type);
+		check_found(c, slot, s->word, s->what,
+			    "slot %llu: its payload is not aligned to %llu bytes, as type %u demands",
+			    ULL(slot), ULL(align), type);
 }
 
 static void check_link(struct check *c, uint64_t slot, const struct shv_slot_shm *s, uint64_t link)
@@ -394,12 +444,17 @@ static void check_link(struct check *c, uint64_t slot, const struct shv_slot_shm
 	unsigned state = lock ? slot_state(lock->word) : SHV_SLOT_FREE;
 
 	if (!lock)
-		check_found(c, slot, s->word, link, "slot %llu: shares the lock of slot %u, which does not exist", ULL(slot), (uint32_t)link);
-	else if ((state != SHV_SLOT_LIVE && state != SHV_SLOT_CONDEMNED) || what_kind(lock->what) != SHV_KIND_LOCK)
-		check_found(c, slot, s->word, lock->word, "slot %llu: shares the lock of slot %u, which is no lock object", ULL(slot),
+		check_found(c, slot, s->word, link,
+			    "slot %llu: shares the lock of slot %u, which does not exist", ULL(slot),
+			    (uint32_t)link);
+	else if ((state != SHV_SLOT_LIVE && state != SHV_SLOT_CONDEMNED) ||
+		 what_kind(lock->what) != SHV_KIND_LOCK)
+		check_found(c, slot, s->word, lock->word,
+			    "slot %llu: shares the lock of slot %u, which is no lock object", ULL(slot),
 			    (uint32_t)link);
 	else if (slot_gen(lock->word) != (uint32_t)(link >> 32))
-		check_found(c, slot, s->word, lock->word, "slot %llu: shares the lock of slot %u generation %u, but that is in generation %u",
+		check_found(c, slot, s->word, lock->word,
+			    "slot %llu: shares the lock of slot %u generation %u, but that is in generation %u",
 			    ULL(slot), (uint32_t)link, (uint32_t)(link >> 32), slot_gen(lock->word));
 }
 
@@ -417,12 +472,14 @@ static void count_lock(struct check *c, uint64_t word, bool handoff)
 	c->owned_words[owner - 1] = check_mix(c->owned_words[owner - 1], word);
 }
 
-static void check_state_of_lock(struct check *c, uint64_t slot, const struct shv_slot_shm *s, const char *header)
+static void check_state_of_lock(struct check *c, uint64_t slot, const struct shv_slot_shm *s,
+				const char *header)
 {
 	unsigned policy = what_policy(s->what);
 	char what[48];
 
-	if (what_kind(s->what) == SHV_KIND_PART || policy == SHV_POL_RAW || policy == SHV_POL_NONE || policy >= SHV_POL_USER)
+	if (what_kind(s->what) == SHV_KIND_PART || policy == SHV_POL_RAW || policy == SHV_POL_NONE ||
+	    policy >= SHV_POL_USER)
 		return;
 	if (policy == SHV_POL_SHARED) {
 		check_link(c, slot, s, word_of(header - 8));
@@ -430,7 +487,8 @@ static void check_state_of_lock(struct check *c, uint64_t slot, const struct shv
 	}
 	snprintf(what, sizeof(what), "slot %llu: its lock", ULL(slot));
 	if (lock_is_gone(word_of(header - 8)))
-		check_found(c, slot, s->word, word_of(header - 8), "slot %llu: is an object, but its lock says that it was freed", ULL(slot));
+		check_found(c, slot, s->word, word_of(header - 8),
+			    "slot %llu: is an object, but its lock says that it was freed", ULL(slot));
 	check_lock_word(c, word_of(header - 8), slot, what, policy == SHV_POL_RECURSIVE);
 	count_lock(c, word_of(header - 8), policy == SHV_POL_HANDOFF);
 }
@@ -444,14 +502,17 @@ static void check_object(struct check *c, uint64_t slot, const struct shv_slot_s
 	if (!block || !check_header(c, slot, s, word_of(block + lead)))
 		return;
 	if (slot_state(s->word) == SHV_SLOT_CONDEMNED && kind != SHV_KIND_LOCK)
-		check_found(c, slot, s->word, s->what, "slot %llu: condemned, but of kind %u: only lock objects are", ULL(slot), kind);
+		check_found(c, slot, s->word, s->what,
+			    "slot %llu: condemned, but of kind %u: only lock objects are", ULL(slot), kind);
 	if (kind == SHV_KIND_NONE || !policy_known(c, kind, policy)) {
-		check_found(c, slot, s->word, s->what, "slot %llu: an object of kind %u cannot have policy %u", ULL(slot), kind, policy);
+		check_found(c, slot, s->word, s->what, "slot %llu: an object of kind %u cannot have policy %u",
+			    ULL(slot), kind, policy);
 		return;
 	}
 	if (lead < least_lead(c, kind, policy)) {
-		check_found(c, slot, s->word, s->what, "slot %llu: a lead of %u bytes is too small for kind %u with policy %u", ULL(slot), lead,
-			    kind, policy);
+		check_found(c, slot, s->word, s->what,
+			    "slot %llu: a lead of %u bytes is too small for kind %u with policy %u", ULL(slot),
+			    lead, kind, policy);
 		return;
 	}
 	if (has_type(kind))
@@ -470,11 +531,13 @@ void check_blocks(struct check *c)
 	w.n = 0;
 	for (uint64_t i = 0; i < c->blocks_n && !c->err; i++) {
 		const struct shv_slot_shm *s = check_slot(c, c->blocks[i].slot);
-		uint64_t off = c->blocks[i].off, size = class_size(slot_class(s->word)), slot = c->blocks[i].slot;
+		uint64_t off = c->blocks[i].off, size = class_size(slot_class(s->word)),
+			 slot = c->blocks[i].slot;
 
 		if (off < end)
-			check_found(c, slot, s->word, check_slot(c, before)->word, "slot %llu: its block at %llu overlaps that of slot %llu",
-				    ULL(slot), ULL(off), ULL(before));
+			check_found(c, slot, s->word, check_slot(c, before)->word,
+				    "slot %llu: its block at %llu overlaps that of slot %llu", ULL(slot),
+				    ULL(off), ULL(before));
 		if (off + size > end) {
 			end = off + size;
 			before = slot;

@@ -2,12 +2,14 @@
 /*
  * The image that one pass of the checker judges: private copies of the tables, each word read once.
  *
- * Order: the superblock; then what the system locks guard (page map, summaries, chunks, slots, names); then the superblock once
- * more, which tells whose lock stood still meanwhile. Active intents are carried out in the copies: whoever takes the lock
- * of a dead holder would do the same to the originals.
+ * Order: the superblock; then what the system locks guard (page map, summaries, chunks, slots, names); then
+ * the superblock once more, which tells whose lock stood still meanwhile. Active intents are carried out in
+ * the copies: whoever takes the lock of a dead holder would do the same to the originals.
  *
  * Tables are sparse, so blocks of zeros are not copied: the image of a hole costs no memory either.
  */
+#include "config.h"
+
 #include "arena/check.h"
 
 #include <stdlib.h>
@@ -17,7 +19,7 @@
 
 #define PIECE ((size_t)64 << 10)
 
-/* ---- reading the file ---------------------------------------------------------------------------------- */
+/* ---- reading the file -------------------------------------------------------------------------------- */
 
 /* Zeros past the end of the file. */
 static bool read_file(struct check *c, uint64_t off, void *buf, size_t n)
@@ -67,7 +69,10 @@ static bool all_zero(const void *p, size_t n)
 	return !n || (!b[0] && !memcmp(b, b + 1, n - 1));
 }
 
-/* `count` entries of `size` bytes at an offset, in memory of their own; NULL with c->err, but also for count 0. */
+/*
+ * `count` entries of `size` bytes at an offset, in memory of their own; NULL with c->err, but also for
+ * count 0.
+ */
 static void *load_table(struct check *c, uint64_t off, uint64_t count, size_t size)
 {
 	uint64_t n = count * size; /* both are bounded by the geometry */
@@ -92,7 +97,7 @@ static void *load_table(struct check *c, uint64_t off, uint64_t count, size_t si
 	return table;
 }
 
-/* ---- intents ------------------------------------------------------------------------------------------------ */
+/* ---- intents ----------------------------------------------------------------------------------------- */
 
 static void promise_word(struct check *c, uint64_t off, uint64_t value)
 {
@@ -100,7 +105,8 @@ static void promise_word(struct check *c, uint64_t off, uint64_t value)
 		c->words[c->words_n++] = (struct check_word){ off, value };
 }
 
-static void promise_run(struct check *c, uint64_t page, uint64_t pages, uint64_t mask, uint64_t expected, uint64_t value)
+static void promise_run(struct check *c, uint64_t page, uint64_t pages, uint64_t mask, uint64_t expected,
+			uint64_t value)
 {
 	if (c->runs_n < CHECK_RUNS && page < c->g->max_pages && pages <= c->g->max_pages - page)
 		c->runs[c->runs_n++] = (struct check_run){ page, pages, mask, expected, value };
@@ -115,7 +121,10 @@ static void promise_pool(struct check *c, const struct shv_pool_intent_shm *in)
 		promise_word(c, in->word[i].off, in->word[i].value);
 }
 
-/* One orphaned block is being freed: its two counts, and pages that nothing lies on any more. The slot: see settle_slot(). */
+/*
+ * One orphaned block is being freed: its two counts, and pages that nothing lies on any more. The slot: see
+ * settle_slot().
+ */
 static void promise_orphan(struct check *c, const struct shv_recovery_intent_shm *in)
 {
 	const uint64_t state = SHV_PG_STATE_MASK, count = SHV_PG_COUNT_MASK << SHV_PG_COUNT_SHIFT;
@@ -157,7 +166,7 @@ static void promises(struct check *c)
 	promise_orphan(c, &c->super.recovery_intent);
 }
 
-/* ---- the superblock ------------------------------------------------------------------------------------------- */
+/* ---- the superblock ---------------------------------------------------------------------------------- */
 
 static bool load_super(struct check *c, struct shv_super_shm *s)
 {
@@ -182,7 +191,7 @@ static uint64_t clamp(uint64_t n, uint64_t limit)
 	return n < limit ? n : limit;
 }
 
-/* ---- page map --------------------------------------------------------------------------------------------------- */
+/* ---- page map ---------------------------------------------------------------------------------------- */
 
 static void load_map(struct check *c)
 {
@@ -208,7 +217,7 @@ static void load_sums(struct check *c)
 		c->sums[l] = load_table(c, c->g->level_off[l], c->g->level_nodes[l], sizeof(*c->sums[l]));
 }
 
-/* ---- directory ------------------------------------------------------------------------------------------------------ */
+/* ---- directory --------------------------------------------------------------------------------------- */
 
 /* The pages of a chunk are there, are directory, and no other chunk has them. */
 static bool chunk_sane(struct check *c, uint64_t entry)
@@ -242,8 +251,9 @@ static void load_chunks(struct check *c)
 	for (uint32_t i = 0; !c->err && i < c->chunks_n; i++) {
 		c->chunks[i].entry = entries[i];
 		if (chunk_sane(c, entries[i]))
-			c->chunks[i].slots = load_table(c, c->g->data_off + ((uint64_t)SHV_CHUNK_PAGE(entries[i]) << SHV_PAGE_SHIFT),
-							SHV_SLOTS_PER_CHUNK, sizeof(struct shv_slot_shm));
+			c->chunks[i].slots = load_table(
+				c, c->g->data_off + ((uint64_t)SHV_CHUNK_PAGE(entries[i]) << SHV_PAGE_SHIFT),
+				SHV_SLOTS_PER_CHUNK, sizeof(struct shv_slot_shm));
 	}
 	free(entries);
 }
@@ -271,7 +281,7 @@ const struct shv_slot_shm *check_slot(const struct check *c, uint64_t index)
 	return &c->chunks[chunk].slots[index % SHV_SLOTS_PER_CHUNK];
 }
 
-/* ---- names ---------------------------------------------------------------------------------------------------------- */
+/* ---- names ------------------------------------------------------------------------------------------- */
 
 static bool name_pages(struct check *c, uint64_t page, uint64_t n)
 {
@@ -293,11 +303,12 @@ static void load_names(struct check *c)
 	n = ((sizeof(uint64_t) << log2) + SHV_PAGE_SIZE - 1) >> SHV_PAGE_SHIFT;
 	if (n > c->pages - page || !name_pages(c, page, n))
 		return;
-	c->names = load_table(c, c->g->data_off + (page << SHV_PAGE_SHIFT), UINT64_C(1) << log2, sizeof(*c->names));
+	c->names = load_table(c, c->g->data_off + (page << SHV_PAGE_SHIFT), UINT64_C(1) << log2,
+			      sizeof(*c->names));
 	c->names_n = c->names ? UINT64_C(1) << log2 : 0;
 }
 
-/* ---- all of it ------------------------------------------------------------------------------------------------------- */
+/* ---- all of it --------------------------------------------------------------------------------------- */
 
 bool check_process(const struct check *c, uint32_t slot)
 {
@@ -313,8 +324,9 @@ bool check_being_recovered(const struct check *c, uint32_t slot, uint32_t gen)
 {
 	const struct shv_recovery_intent_shm *in = &c->super.recovery_intent;
 
-	return check_process_is(c, slot, gen) && (proc_state(c->procs[slot].word) == SHV_PROC_DEAD ||
-						  (in->active == SHV_REC_PROCESS && in->process == slot && in->generation == gen));
+	return check_process_is(c, slot, gen) &&
+	       (proc_state(c->procs[slot].word) == SHV_PROC_DEAD ||
+		(in->active == SHV_REC_PROCESS && in->process == slot && in->generation == gen));
 }
 
 static void load_members(struct check *c)
@@ -365,8 +377,9 @@ int check_load(struct check *c)
 			!memcmp(&first.pool_intent, &after.pool_intent, sizeof(after.pool_intent));
 	c->names_still = stood_still(&first.names, &after.names) &&
 			 !memcmp(&first.name_intent, &after.name_intent, sizeof(after.name_intent));
-	c->recovery_still = stood_still(&first.recovery, &after.recovery) &&
-			    !memcmp(&first.recovery_intent, &after.recovery_intent, sizeof(after.recovery_intent));
+	c->recovery_still =
+		stood_still(&first.recovery, &after.recovery) &&
+		!memcmp(&first.recovery_intent, &after.recovery_intent, sizeof(after.recovery_intent));
 	return 0;
 }
 

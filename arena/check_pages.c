@@ -1,45 +1,50 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The checker's rules about pages: each has one known state and an owner who exists; the summary tree is what the map says; the
- * chunk table and the pages of the directory name each other one to one. Which blocks lie where is check_blocks.c's.
+ * The checker's rules about pages: each has one known state and an owner who exists; the summary tree is
+ * what the map says; the chunk table and the pages of the directory name each other one to one. Which
+ * blocks lie where is check_blocks.c's.
  */
+#include "config.h"
+
 #include "arena/check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-static uint64_t load32(uint32_t a, uint32_t b)
-{
-	return (uint64_t)a | (uint64_t)b << 32;
-}
+#define ULL(x) ((unsigned long long)(x))
 
-/* ---- page map ------------------------------------------------------------------------------------------- */
+/* ---- page map ---------------------------------------------------------------------------------------- */
 
 static const char *where(char *buf, size_t size, uint64_t first, uint64_t last)
 {
 	if (first == last)
-		snprintf(buf, size, "page %llu", (unsigned long long)first);
+		snprintf(buf, size, "page %llu", ULL(first));
 	else
-		snprintf(buf, size, "pages %llu to %llu", (unsigned long long)first, (unsigned long long)last);
+		snprintf(buf, size, "pages %llu to %llu", ULL(first), ULL(last));
 	return buf;
 }
 
-/* The owner of pages must be there, in the generation that took them: pages of the dead change hands before their slot does. */
+/*
+ * The owner of pages must be there, in the generation that took them: pages of the dead change hands before
+ * their slot does.
+ */
 static void check_owner(struct check *c, uint64_t page, uint64_t e, const char *at, const char *as)
 {
 	uint32_t proc = page_proc(e), gen = page_gen(e);
 	uint64_t word;
 
 	if (proc > c->g->max_processes) {
-		check_found(c, page, e, 0, "%s: %s process %u, but there are only %u process slots", at, as, proc,
-			    c->g->max_processes + 1);
+		check_found(c, page, e, 0, "%s: %s process %u, but there are only %u process slots", at, as,
+			    proc, c->g->max_processes + 1);
 		return;
 	}
 	word = c->procs[proc].word;
 	if (proc_state(word) == SHV_PROC_FREE)
-		check_found(c, page, e, word, "%s: %s process %u generation %u, but that slot is free", at, as, proc, gen);
+		check_found(c, page, e, word, "%s: %s process %u generation %u, but that slot is free", at, as,
+			    proc, gen);
 	else if (proc_gen(word) != gen)
-		check_found(c, page, e, word, "%s: %s process %u generation %u, but that slot is in generation %u", at, as, proc,
+		check_found(c, page, e, word,
+			    "%s: %s process %u generation %u, but that slot is in generation %u", at, as, proc,
 			    gen, proc_gen(word));
 }
 
@@ -50,7 +55,7 @@ static void check_system(struct check *c, uint64_t first, uint64_t last, uint64_
 	if (table == SHV_TABLE_RESERVED && first != 0)
 		check_found(c, first, e, 0, "%s: reserved, but only page 0 may be", at);
 	else if (table == SHV_TABLE_RESERVED && last != 0)
-		check_found(c, last, e, 0, "pages 1 to %llu: reserved, but only page 0 may be", (unsigned long long)last);
+		check_found(c, last, e, 0, "pages 1 to %llu: reserved, but only page 0 may be", ULL(last));
 	else if (table != SHV_TABLE_RESERVED && table != SHV_TABLE_NAMES)
 		check_found(c, first, e, 0, "%s: system page of table %u, which does not exist", at, table);
 }
@@ -61,7 +66,8 @@ static void check_directory(struct check *c, uint64_t page, uint64_t e, const ch
 	if (page_proc(e) != SHV_NO_PROCESS)
 		check_owner(c, page, e, at, "directory of");
 	else if (page_gen(e) && c->recovery_still && !lock_owner(c->super.recovery.word))
-		check_found(c, page, e, 0, "%s: directory without a process, set aside to be freed, but nobody is at it", at);
+		check_found(c, page, e, 0,
+			    "%s: directory without a process, set aside to be freed, but nobody is at it", at);
 }
 
 /* Pages first..last have equal entries. */
@@ -73,7 +79,8 @@ static void check_entries(struct check *c, uint64_t first, uint64_t last, uint64
 	switch (page_state(e)) {
 	case SHV_PG_FREE:
 		if (e)
-			check_found(c, first, e, 0, "%s: free, but the entry is %016llx and not zero", at, (unsigned long long)e);
+			check_found(c, first, e, 0, "%s: free, but the entry is %016llx and not zero", at,
+				    ULL(e));
 		break;
 	case SHV_PG_OWNED:
 		check_owner(c, first, e, at, "owned by");
@@ -103,10 +110,10 @@ void check_pages(struct check *c)
 		first = p;
 	}
 	if (c->pages && c->map[0] != page_make(SHV_PG_SYSTEM, 0, SHV_TABLE_RESERVED, 0))
-		check_found(c, 0, c->map[0], 0, "page 0: not reserved (entry %016llx)", (unsigned long long)c->map[0]);
+		check_found(c, 0, c->map[0], 0, "page 0: not reserved (entry %016llx)", ULL(c->map[0]));
 }
 
-/* ---- summaries -------------------------------------------------------------------------------------------- */
+/* ---- summaries --------------------------------------------------------------------------------------- */
 
 struct sum {
 	uint64_t start, max, end;
@@ -167,11 +174,12 @@ static void check_sum(struct check *c, unsigned level, uint64_t node, uint64_t s
 		return;
 	if (being_changed(c, node * span, span))
 		return;
-	check_found(c, node * SHV_MAX_LEVELS + level, load32(is->start, is->max) ^ (uint64_t)is->end << 16,
+	check_found(c, node * SHV_MAX_LEVELS + level, check_mix(check_mix(is->start, is->max), is->end),
 		    check_mix(check_mix(want.start, want.max), want.end),
-		    "summary level %u node %llu (pages from %llu): says %u free at the start, %u at the most, %u at the end; the page map "
-		    "says %llu, %llu, %llu", level, (unsigned long long)node, (unsigned long long)(node * span), is->start, is->max,
-		    is->end, (unsigned long long)want.start, (unsigned long long)want.max, (unsigned long long)want.end);
+		    "summary level %u node %llu (pages from %llu): says %u free at the start, %u at the most, "
+		    "%u at the end; the page map says %llu, %llu, %llu",
+		    level, ULL(node), ULL(node * span), is->start, is->max, is->end, ULL(want.start),
+		    ULL(want.max), ULL(want.end));
 }
 
 /* The next level up: eight neighbours become one, in place. `count` nodes of `span` pages each. */
@@ -189,8 +197,9 @@ static void fold(struct sum *node, uint64_t count, uint64_t span)
 }
 
 /*
- * Each level is compared with what follows from the map, not from the level below, so that a mistake there is told once. Nodes
- * past the pool's end say that nothing is free; they are looked at too, for an allocator that believes them walks out of the file.
+ * Each level is compared with what follows from the map, not from the level below, so that a mistake there
+ * is told once. Nodes past the pool's end say that nothing is free; they are looked at too, for an
+ * allocator that believes them walks out of the file.
  */
 void check_sums(struct check *c)
 {
@@ -215,7 +224,7 @@ void check_sums(struct check *c)
 	free(want);
 }
 
-/* ---- chunk table ---------------------------------------------------------------------------------------------- */
+/* ---- chunk table ------------------------------------------------------------------------------------- */
 
 /* Why nothing can be read from the chunk. */
 static void chunk_unusable(struct check *c, uint32_t i, uint64_t entry)
@@ -223,18 +232,19 @@ static void chunk_unusable(struct check *c, uint32_t i, uint64_t entry)
 	uint64_t page = SHV_CHUNK_PAGE(entry), bad = page;
 
 	if (page >= c->pages || SHV_CHUNK_PAGES > c->pages - page) {
-		check_found(c, i, entry, 0, "chunk %u: begins at page %llu, but the pool has %llu pages", i, (unsigned long long)page,
-			    (unsigned long long)c->pages);
+		check_found(c, i, entry, 0, "chunk %u: begins at page %llu, but the pool has %llu pages", i,
+			    ULL(page), ULL(c->pages));
 		return;
 	}
 	while (bad < page + SHV_CHUNK_PAGES && page_state(c->map[bad]) == SHV_PG_SLOTS)
 		bad++;
 	if (bad < page + SHV_CHUNK_PAGES)
-		check_found(c, i, entry, c->map[bad], "chunk %u: its page %llu is no directory page (entry %016llx)", i,
-			    (unsigned long long)bad, (unsigned long long)c->map[bad]);
+		check_found(c, i, entry, c->map[bad],
+			    "chunk %u: its page %llu is no directory page (entry %016llx)", i, ULL(bad),
+			    ULL(c->map[bad]));
 	else
-		check_found(c, i, entry, 0, "chunk %u: another chunk has some of its pages %llu to %llu", i, (unsigned long long)page,
-			    (unsigned long long)(page + SHV_CHUNK_PAGES - 1));
+		check_found(c, i, entry, 0, "chunk %u: another chunk has some of its pages %llu to %llu", i,
+			    ULL(page), ULL(page + SHV_CHUNK_PAGES - 1));
 }
 
 /* Only the first entry has a count; and in a recovery it is the last to change hands. */
@@ -244,7 +254,8 @@ static bool chunk_pages_agree(const struct check *c, uint64_t first, uint64_t e)
 
 	if ((e & ~count) == (first & ~count))
 		return true;
-	return check_being_recovered(c, page_proc(first), page_gen(first)) && e == page_make(SHV_PG_SLOTS, SHV_NO_PROCESS, 0, 0);
+	return check_being_recovered(c, page_proc(first), page_gen(first)) &&
+	       e == page_make(SHV_PG_SLOTS, SHV_NO_PROCESS, 0, 0);
 }
 
 static uint32_t free_slots(const struct check_chunk *k)
@@ -256,10 +267,25 @@ static uint32_t free_slots(const struct check_chunk *k)
 	return n;
 }
 
+/*
+ * A chunk without a process waits for an adopter; when its last object goes, it goes too, under the
+ * recovery lock.
+ */
+static void check_ownerless(struct check *c, uint32_t i, uint64_t first)
+{
+	uint32_t n = free_slots(&c->chunks[i]);
+
+	if (page_count(first) > n)
+		check_found(c, i, first, n, "chunk %u: said to have %u free slots, but it has %u", i,
+			    page_count(first), n);
+	if (n == SHV_SLOTS_PER_CHUNK && !lock_owner(c->super.recovery.word))
+		check_found(c, i, first, n,
+			    "chunk %u: has neither a process nor an object, but was not given back", i);
+}
+
 static void check_chunk(struct check *c, uint32_t i)
 {
 	uint64_t entry = c->chunks[i].entry, page = SHV_CHUNK_PAGE(entry), first;
-	uint32_t n;
 
 	if (!page)
 		return;
@@ -272,13 +298,13 @@ static void check_chunk(struct check *c, uint32_t i)
 	first = c->map[page];
 	for (uint64_t p = page + 1; p < page + SHV_CHUNK_PAGES; p++)
 		if (!chunk_pages_agree(c, first, c->map[p])) {
-			check_found(c, i, c->map[p], first, "chunk %u: its pages %llu and %llu have different owners", i,
-				    (unsigned long long)page, (unsigned long long)p);
+			check_found(c, i, c->map[p], first,
+				    "chunk %u: its pages %llu and %llu have different owners", i, ULL(page),
+				    ULL(p));
 			return;
 		}
-	n = free_slots(&c->chunks[i]);
-	if (page_proc(first) == SHV_NO_PROCESS && page_count(first) > n && c->recovery_still)
-		check_found(c, i, first, n, "chunk %u: said to have %u free slots, but it has %u", i, page_count(first), n);
+	if (page_proc(first) == SHV_NO_PROCESS && c->recovery_still)
+		check_ownerless(c, i, first);
 }
 
 void check_chunks(struct check *c)
@@ -287,7 +313,7 @@ void check_chunks(struct check *c)
 		check_chunk(c, i);
 }
 
-/* ---- what nobody claimed ---------------------------------------------------------------------------------------- */
+/* ---- what nobody claimed ----------------------------------------------------------------------------- */
 
 static void check_use(struct check *c, uint64_t p)
 {
@@ -297,20 +323,22 @@ static void check_use(struct check *c, uint64_t p)
 	switch (page_state(e)) {
 	case SHV_PG_SLOTS:
 		if (!(use & CHECK_USED_CHUNK))
-			check_found(c, p, e, 0, "page %llu: a directory page that belongs to no chunk", (unsigned long long)p);
+			check_found(c, p, e, 0, "page %llu: a directory page that belongs to no chunk", ULL(p));
 		break;
 	case SHV_PG_SYSTEM:
 		if (page_count(e) == SHV_TABLE_NAMES && !(use & CHECK_USED_NAMES) && c->names_still)
-			check_found(c, p, e, 0, "page %llu: a page for names outside the name table", (unsigned long long)p);
+			check_found(c, p, e, 0, "page %llu: a page for names outside the name table", ULL(p));
 		break;
 	case SHV_PG_INTERIOR:
 		if (!(use & CHECK_USED_INTERIOR))
-			check_found(c, p, e, 0, "page %llu: interior of an orphaned block, but no block covers it", (unsigned long long)p);
+			check_found(c, p, e, 0,
+				    "page %llu: interior of an orphaned block, but no block covers it", ULL(p));
 		break;
 	case SHV_PG_ORPHAN:
 		if (page_count(e) != (use & CHECK_USED_COUNT) && c->recovery_still)
-			check_found(c, p, e, use, "page %llu: orphaned with a count of %u, but %u blocks begin or end on it",
-				    (unsigned long long)p, page_count(e), use & CHECK_USED_COUNT);
+			check_found(c, p, e, use,
+				    "page %llu: orphaned with a count of %u, but %u blocks begin or end on it",
+				    ULL(p), page_count(e), use & CHECK_USED_COUNT);
 		break;
 	default:
 		break;

@@ -206,7 +206,7 @@ static int arena_get(struct shv_member *m, unsigned *arena)
 
 static int flags_of(struct shv_tc *tc, int *flags)
 {
-	unsigned arena, cache;
+	unsigned arena = 0, cache;
 	size_t n = sizeof(cache);
 	int r = arena_get(tc->m, &arena);
 

@@ -305,8 +305,8 @@ int geo_make(struct shv_geo *g, struct shv_super_const *c, size_t capacity, unsi
 	int r = geo_lay(g, capacity, max_processes);
 
 	if (r)
-		return fail(-EINVAL, "shv_arena_create: capacity %zu is too small for %u processes: take at least 16 MiB", capacity,
-			    max_processes);
+		return fail(-EINVAL, "shv_arena_create: capacity %zu is too small for %u processes: its tables alone take %llu bytes", capacity,
+			    max_processes, (unsigned long long)g->data_off);
 	clock_gettime(CLOCK_REALTIME, &now);
 	c->magic = SHV_MAGIC;
 	c->format = SHV_FORMAT;

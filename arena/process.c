@@ -306,6 +306,13 @@ static bool thread_vanished(struct shv_member *m, const struct shv_process_shm *
 	return syscall(SYS_tgkill, p->pid, t->tid, 0) && errno == ESRCH;
 }
 
+bool thread_gone(struct shv_member *m, uint32_t slot, int32_t tid)
+{
+	struct shv_thread_shm t = { .tid = tid };
+
+	return thread_vanished(m, process_at(m->base, &m->geo, slot), &t);
+}
+
 bool owner_dead(struct shv_member *m, uint32_t owner, struct shv_holder *out)
 {
 	const struct shv_thread_shm *t;

@@ -722,6 +722,17 @@ static void reap_mark(struct shv_member *m, struct reaping *c, uint64_t w, uint6
 			c->used[i] = true;
 }
 
+/* A lock of a user policy is for a process to reap that can end its state. */
+static bool policy_known(struct shv_member *m, uint64_t what, const struct shv_lock_policy **ops)
+{
+	unsigned p = what_policy(what);
+
+	if (p < SHV_POL_USER || p >= SHV_POL_USER + SHV_MAX_POLICIES)
+		return true;
+	*ops = load_acquire(&m->policies[p - SHV_POL_USER]);
+	return *ops != NULL;
+}
+
 void recover_reap_locks(struct shv_member *m)
 {
 	struct shv_tc *tc = tc_get(m);
@@ -769,8 +780,11 @@ out:
 	for (size_t i = 0; i < c.n; i++) {
 		struct shv_slot_shm *s = slot_fast(m->base, &m->geo, c.slots[i]);
 		uint64_t w = c.words[i], next = slot_with(w, SHV_SLOT_GONE, tc->proc) + (UINT64_C(1) << SHV_SLOT_GEN_SHIFT);
-		if (c.used[i] || !cas64(&s->word, &w, next))
+		const struct shv_lock_policy *ops = NULL;
+		if (c.used[i] || !policy_known(m, load_relaxed(&s->what), &ops) || !cas64(&s->word, &w, next))
 			continue;
+		if (ops && ops->destroy)
+			ops->destroy(m->base + what_offset(load_relaxed(&s->what)) + slot_lead(next) - policy_state_bytes(ops->size, ops->align));
 		fetch_sub_relaxed(&super_of(m->base)->condemned, 1);
 		object_send_home(tc, c.slots[i], next, load_relaxed(&s->what), false);
 	}

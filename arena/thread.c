@@ -25,7 +25,7 @@ TLS_FAST struct shv_tc *shv_tls_tc = &no_tc;
 /* The caches of this thread. Ordinary memory: the pointers stay good in a child, what they point at is wiped. */
 struct tc_list {
 	unsigned n, cap;
-	struct { struct shv_member *m; struct shv_tc *tc; unsigned tcache; } v[];
+	struct { struct shv_member *m; uint64_t serial; struct shv_tc *tc; unsigned tcache; } v[];
 };
 static __thread struct tc_list *my_list;
 static pthread_key_t key;
@@ -173,13 +173,15 @@ static struct shv_tc *list_entry(struct shv_member *m)
 	unsigned idle = UINT32_MAX;
 
 	for (unsigned i = 0; l && i < l->n; i++) {
-		if (l->v[i].m == m)
+		if (l->v[i].m == m && l->v[i].serial == m->serial)
 			return l->v[i].tc;
 		if (!l->v[i].tc->size && !l->v[i].tc->m)
 			idle = i; /* of a member that was detached */
 	}
 	if (idle != UINT32_MAX) {
 		l->v[idle].m = m;
+		l->v[idle].serial = m->serial;
+		l->v[idle].tcache = 0; /* of another member; gone with its heap */
 		return l->v[idle].tc;
 	}
 	if (!l || l->n == l->cap) {
@@ -199,6 +201,7 @@ static struct shv_tc *list_entry(struct shv_member *m)
 	if (!l->v[l->n].tc)
 		return NULL;
 	l->v[l->n].m = m;
+	l->v[l->n].serial = m->serial;
 	l->v[l->n].tcache = 0;
 	return l->v[l->n++].tc;
 }
@@ -211,12 +214,16 @@ void tc_note_tcache(struct shv_tc *tc, unsigned tcache)
 			my_list->v[i].tcache = tcache;
 }
 
-/* After fork the cache of the parent's heap is still there: it goes before that heap's arena does. */
-static void drop_inherited(struct shv_tc *tc)
+/*
+ * After fork the cache of the parent's heap is still there: it goes before that heap's arena does. If another thread of the child was
+ * here first, that arena is gone, and with it what the cache would be flushed into: then only the note goes.
+ */
+static void drop_inherited(struct shv_tc *tc, bool heap_stands)
 {
 	for (unsigned i = 0; i < my_list->n; i++)
 		if (my_list->v[i].tc == tc && my_list->v[i].tcache) {
-			heap_cache_drop(my_list->v[i].tcache);
+			if (heap_stands)
+				heap_cache_drop(my_list->v[i].tcache);
 			my_list->v[i].tcache = 0;
 		}
 }
@@ -291,8 +298,8 @@ struct shv_tc *tc_get_slow(struct shv_member *m)
 		shv_tls_tc = tc;
 		return tc;
 	}
-	drop_inherited(tc);
 	plock_acquire(&m->local->tc_lock);
+	drop_inherited(tc, !m->local->registered);
 	r = tc_make(m, tc);
 	if (r == -EUSERS)
 		r = tc_make_visiting(m, tc);

@@ -97,7 +97,7 @@ static int recurse(uint64_t *word, uint64_t w, enum lock_flavour flavour)
 {
 	if (flavour != LOCK_RECURSIVE)
 		return -EDEADLK;
-	if ((w & LOCK_DEPTH_MASK) == LOCK_DEPTH_MASK)
+	if ((w & LOCK_DEPTH_MASK) >= LOCK_DEPTH_MASK - LOCK_DEPTH_ONE) /* 1,023 in all */
 		return -EAGAIN;
 	__atomic_fetch_add(word, LOCK_DEPTH_ONE, __ATOMIC_RELAXED); /* ours: only the waiters bit changes meanwhile */
 	return 0;

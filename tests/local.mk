@@ -6,6 +6,7 @@
 #
 #   unit_tests   white box: all folders can be included, libshv-internal is linked
 #   fault_tests  the same, built only with --enable-fault-injection
+#   step_tests   white box, any build: death at any instruction
 #   corrupt_tests  white box: arenas with damage in them
 #   api_tests    black box: public headers and libshv only, as a user has them
 #   multi_tests  black box, several processes
@@ -16,10 +17,17 @@
 # memory within one process. Data files go into EXTRA_DIST.
 
 unit_tests = \
-	%D%/unit/test_smoke
+	%D%/unit/test_smoke \
+	%D%/unit/test_type \
+	%D%/unit/test_type_ctypes \
+	%D%/unit/test_type_id \
+	%D%/unit/test_type_print
 
 fault_tests = \
 	%D%/fault/test_crash
+
+step_tests = \
+	%D%/fault/test_step
 
 corrupt_tests = \
 	%D%/corrupt/test_check \
@@ -53,7 +61,9 @@ cli_expected = \
 	%D%/cli/expected/values.txt
 
 TSAN_TESTS = \
-	%D%/unit/test_smoke
+	%D%/unit/test_smoke \
+	%D%/unit/test_type \
+	%D%/unit/test_type_id
 
 # Linked into every Check program, so it uses the public headers only.
 support_sources = \
@@ -62,7 +72,8 @@ support_sources = \
 
 # --- how they are built ---------------------------------------------------------
 
-white_tests = $(unit_tests) $(corrupt_tests)
+white_tests = $(unit_tests) $(corrupt_tests) $(step_tests)
+EXTRA_DIST += %D%/fault/scenarios.h
 if FAULT_INJECTION
 white_tests += $(fault_tests)
 endif
@@ -125,7 +136,7 @@ AM_TESTS_ENVIRONMENT = \
 
 EXTRA_DIST += $(script_tests) $(cli_expected) %D%/support/tap.sh
 
-.PHONY: check-slow check-valgrind check-loop check-tsan
+.PHONY: check-slow check-valgrind check-loop check-tsan check-fuzz
 
 check-slow:
 	SHV_SLOW=1 $(MAKE) check
@@ -140,6 +151,17 @@ check-valgrind:
 	CK_FORK=no CK_TIMEOUT_MULTIPLIER=$${CK_TIMEOUT_MULTIPLIER:-20} $(MAKE) check \
 		TESTS='$(unit_tests) $(api_tests)' \
 		LOG_COMPILER='$(LIBTOOL) --quiet --mode=execute $(VALGRIND) --quiet --error-exitcode=99 $(VALGRIND_FLAGS)'
+
+# The parser of formats, fed by libFuzzer; wants clang. What it finds is left as crash-*.
+FUZZ_RUNS = 200000
+fuzz_files = %D%/fuzz/fuzz_format.c
+EXTRA_DIST += $(fuzz_files) %D%/data/ctypes_formats.tsv %D%/data/gen_ctypes_formats.py
+check-fuzz:
+	cd $(top_srcdir) && clang -std=gnu11 -D_GNU_SOURCE -g -O2 -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=all -I. -Iinclude -o $(abs_top_builddir)/fuzz_format $(fuzz_files) \
+		values/type.c values/format.c values/intern.c values/print.c base/errors.c -lm
+	./fuzz_format -max_len=160 -runs=$(FUZZ_RUNS)
+CLEANFILES += fuzz_format
 
 # Again and again, until one fails or LOOPS rounds are done.
 LOOPS = 100

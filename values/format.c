@@ -28,11 +28,12 @@
  * ctypes. CPython 3.11 prints a mode directly before each code (after the shape), never the
  * padding, and means native alignment: T{<b:a:<d:b:} is 16 bytes. Later versions print the padding.
  * So: a T{...} in which each code has a mark < or > of its own, directly in front of it and without
- * a count, and which has no padding, is laid out with natural alignment; nested ones must be of
- * that kind and have no mark themselves. Nobody else writes marks that change nothing: struct
- * allows one at the start, NumPy prints one where the mode changes. What ctypes itself hides cannot
- * be found out: unions and packed structures (it prints "B"), bit fields, and the members of base
- * classes.
+ * a count, which has no padding and no mark or count in front of itself, is laid out with natural
+ * alignment; so must be those that are nested in it, but for the padding. Nobody else writes marks
+ * that change nothing: struct allows one at the start, NumPy prints one where the mode changes.
+ * (And intern.c puts one in front of each structure that must not be read so.) What ctypes itself
+ * hides cannot be found out: unions and packed structures (it prints "B"), bit fields, and the
+ * members of base classes.
  *
  * Two passes: items are read with the mode that each is in, then laid out when the closing brace is
  * seen. All of it is memory of this call until it is known to be right; only then do its parts go
@@ -299,19 +300,20 @@ static const struct shv_type *repeat(struct reader *r, const struct shv_type *t,
 	return NULL;
 }
 
-static const struct shv_type *apply_shape(struct reader *r, const struct prefix *p, const struct shv_type *t, size_t at)
+static const struct shv_type *apply_shape(struct reader *r, const struct prefix *p, const struct shv_type *t,
+					  size_t at)
 {
 	for (unsigned i = p->n_dims; t && i-- > 0;)
 		t = repeat(r, t, p->dims[i], at);
 	return t;
 }
 
-static const struct shv_type *read_struct(struct reader *r, bool *marked);
+static const struct shv_type *read_struct(struct reader *r, const struct prefix *p, bool *marked);
 
 static int read_name(struct reader *r, struct item *it)
 {
-	size_t open = r->at;
 	const char *end;
+	size_t open;
 
 	if (peek_past_space(r) != ':')
 		return 0;
@@ -355,9 +357,7 @@ static const struct shv_type *read_code(struct reader *r, const struct prefix *p
 	*marked = p->marked;
 	switch (peek(r)) {
 	case 'T':
-		t = read_struct(r, marked);
-		*marked &= !p->modal && !p->counted;
-		return t;
+		return read_struct(r, p, marked);
 	case 's':
 		r->at++;
 		return t;
@@ -499,7 +499,7 @@ static int check_names(struct reader *r, const struct type_part *parts, size_t n
 /* The structure of the items; they are used up, also on failure. NULL: failed. */
 static const struct shv_type *build_struct(struct reader *r, struct items *items, bool all, bool end)
 {
-	struct type_part *parts = malloc((items->n + 1) * sizeof(*parts));
+	struct type_part *parts = calloc(items->n + 1, sizeof(*parts));
 	struct shv_type *t = NULL;
 	size_t n = 0, size = 0;
 
@@ -517,7 +517,7 @@ static const struct shv_type *build_struct(struct reader *r, struct items *items
 	return t;
 }
 
-static const struct shv_type *read_struct(struct reader *r, bool *marked)
+static const struct shv_type *read_struct(struct reader *r, const struct prefix *p, bool *marked)
 {
 	struct items items = { 0 };
 	size_t open = r->at;
@@ -541,8 +541,8 @@ static const struct shv_type *read_struct(struct reader *r, bool *marked)
 	}
 	r->at++;
 	r->level--;
-	*marked = items.marked;
-	all = items.marked && !items.padded;
+	*marked = items.marked && !p->modal && !p->counted;
+	all = *marked && !items.padded;
 	return build_struct(r, &items, all, all || r->mode == '@');
 }
 

@@ -197,7 +197,7 @@ static void copy_once(void *to, const void *from, size_t n)
 	} else if (n == 2 && !((uintptr_t)from & 1)) {
 		uint16_t x = load_relaxed((const uint16_t *)from);
 		memcpy(to, &x, n);
-	} else {
+	} else if (n) {
 		memcpy(to, from, n);
 	}
 }

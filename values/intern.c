@@ -6,9 +6,9 @@
  * gives the descriptor back.
  *   - all padding is spelled out ("x"), so that a reader need not know this machine's alignments to
  *     find the members;
- *   - the mode is native ("@"); if anything inside does not lie where natural alignment puts it,
- *     the text begins with "^" (native sizes, no alignment). Members in the other byte order are
- *     preceded by its mark;
+ *   - the mode is native ("@"). Structures in which something does not lie where natural alignment
+ *     puts it begin with "^" (native sizes, no alignment), each of them; then "^" is the mode of the
+ *     whole. Members in the other byte order are preceded by its mark;
  *   - counts are sub-arrays: "3i" is "(3)i", "3s" is "(3)c".
  *
  *   bucket -> type -> type -> ...     only ever pushed at the front, by compare-and-swap; nothing is taken out
@@ -175,7 +175,7 @@ struct text {
 
 static void put(struct text *x, const char *s, size_t n)
 {
-	if (x->cap - x->len <= n) {
+	if (!x->buf || x->cap - x->len <= n) {
 		size_t cap = (x->cap + n + 16) * 2;
 		char *buf = x->failed ? NULL : realloc(x->buf, cap);
 
@@ -235,6 +235,9 @@ static void put_struct(struct text *x, const struct shv_type *t)
 {
 	size_t at = 0;
 
+	/* The mark stands even if the mode is the same: it says that this is not a structure of ctypes (format.c). */
+	if (t->packed)
+		put_char(x, x->mode = '^');
 	put(x, "T{", 2);
 	for (size_t i = 0; i < t->count; i++) {
 		const struct type_field *f = &t->fields[i];
@@ -285,7 +288,6 @@ static char *canonical_text(const struct shv_type *t)
 {
 	struct text x = { .native = t->packed ? '^' : '@', .mode = '@' };
 
-	put_mode(&x, x.native);
 	put_type(&x, t);
 	if (x.failed) {
 		free(x.buf);

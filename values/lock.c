@@ -16,6 +16,7 @@
 /* Whom this thread inherited a lock from last; for shv_last_holder(). */
 static __thread struct {
 	const void *lock;
+	uint32_t gen;
 	struct shv_holder holder;
 } inherited;
 
@@ -74,6 +75,8 @@ int lock_target(const struct shv_object *o, struct shv_tc *tc, struct lock_targe
 	int r;
 
 	t->o = *o;
+	t->value = o->slot;
+	t->value_gen = slot_gen(o->word);
 	t->tc = tc;
 	t->word = NULL;
 	t->state = NULL;
@@ -108,13 +111,19 @@ static uint32_t host_bury(void *ctx, uint32_t owner)
 	return grave_dig(t->o.at.m, owner);
 }
 
-/* Still the object that we came for? */
+static bool still_there(const struct shv_slot_shm *s, uint32_t gen)
+{
+	uint64_t w = load_acquire(&s->word);
+
+	return slot_gen(w) == gen && (slot_state(w) == SHV_SLOT_LIVE || slot_state(w) == SHV_SLOT_CONDEMNED);
+}
+
+/* Still the object that we came for, and the lock? */
 static bool host_valid(void *ctx)
 {
 	struct lock_target *t = ctx;
-	uint64_t w = load_acquire(&t->o.slot->word);
 
-	return slot_gen(w) == slot_gen(t->o.word) && (slot_state(w) == SHV_SLOT_LIVE || slot_state(w) == SHV_SLOT_CONDEMNED);
+	return still_there(t->value, t->value_gen) && (t->value == t->o.slot || still_there(t->o.slot, slot_gen(t->o.word)));
 }
 
 static void host_inherit(void *ctx, uint32_t owner, bool buried)
@@ -160,7 +169,7 @@ static int lock_error(int r, const char *who)
 	case -EDEADLK:
 		return fail(r, "%s: this thread holds the lock already, and it is not a recursive one: use SHV_RECURSIVE, or release it first", who);
 	case -EAGAIN:
-		return fail(r, "%s: this thread has taken the lock 1,023 times more already", who);
+		return fail(r, "%s: this thread has taken the lock 1,023 times already", who);
 	case -ESTALE:
 		return fail(r, "%s: the object was freed while this thread came for its lock", who);
 	case -EPERM:
@@ -174,6 +183,7 @@ static int remember(struct lock_target *t, int r)
 {
 	if (r == SHV_RECOVERED) {
 		inherited.lock = t->o.slot;
+		inherited.gen = slot_gen(t->o.word);
 		inherited.holder = t->dead;
 	}
 	return r;
@@ -217,7 +227,7 @@ static bool user_holder(struct lock_target *t, struct shv_holder *h)
 		h->process = i;
 		h->start_time = p->start_time;
 		memcpy(h->command, p->command, sizeof(h->command));
-		h->alive = member_probe(t->o.at.m, i) != LIVENESS_DEAD;
+		h->alive = member_probe(t->o.at.m, i) != LIVENESS_DEAD && !(h->tid && thread_gone(t->o.at.m, i, h->tid));
 		break;
 	}
 	return true;
@@ -287,7 +297,7 @@ static int user_acquire(struct lock_target *t, bool try_only, const struct times
 
 /* ---- both ------------------------------------------------------------------------------------------------------------ */
 
-int target_acquire(struct lock_target *t, bool try_only, const struct timespec *rel, const char *who)
+static int acquire_any(struct lock_target *t, bool try_only, const struct timespec *rel, const char *who)
 {
 	struct timespec deadline;
 
@@ -296,6 +306,17 @@ int target_acquire(struct lock_target *t, bool try_only, const struct timespec *
 	if (likely(t->word != NULL))
 		return builtin_acquire(t, try_only, rel ? &deadline : NULL, who);
 	return t->ops ? user_acquire(t, try_only, rel ? &deadline : NULL, who) : 0;
+}
+
+int target_acquire(struct lock_target *t, bool try_only, const struct timespec *rel, const char *who)
+{
+	int r = acquire_any(t, try_only, rel, who);
+
+	/* With a shared lock, or a policy's, nothing but the slot says that the value was freed while we waited. */
+	if (likely(r < 0 || host_valid(t)))
+		return r;
+	(void)target_release(t, who);
+	return lock_error(-ESTALE, who);
 }
 
 int target_release(struct lock_target *t, const char *who)
@@ -329,7 +350,7 @@ bool lock_retire(struct lock_target *t)
 		note_given(t, t->tc->me, 1);
 		if (t->ops->destroy)
 			t->ops->destroy(t->state);
-		return false;
+		return true; /* who waits inside the policy we cannot know */
 	}
 	w = load_relaxed(t->word);
 	w = exchange_acq_rel(t->word, ((w & LOCK_SEQ_MASK) + LOCK_SEQ_ONE) | LOCK_OWNER_GONE);
@@ -655,7 +676,7 @@ SHV_API int shv_last_holder(const shv_value *v, struct shv_holder *out)
 	r = find_lock(v, &t, true, "shv_last_holder");
 	if (r)
 		return r;
-	if (inherited.lock != t.o.slot)
+	if (inherited.lock != t.o.slot || inherited.gen != slot_gen(t.o.word))
 		return fail(-ENOENT, "shv_last_holder: this thread was not told of a dead holder of this value's lock");
 	inherited.holder.size = size;
 	memcpy(out, &inherited.holder, size);

@@ -20,12 +20,6 @@ static size_t up(size_t x, size_t to)
 	return (x + to - 1) & ~(to - 1);
 }
 
-size_t policy_state_bytes(uint32_t size, uint32_t align)
-{
-	/* The state ends where the header begins, 8 before the payload: so its start is aligned if this is so. */
-	return align <= 8 ? up(size, 8) : up(size + 8, align) - 8;
-}
-
 /* The shape of a block. */
 struct shape {
 	size_t lead, payload, block;

@@ -356,7 +356,7 @@ static void put_scalar(struct out *o, const struct shv_type *t, const char *p)
 	const struct shv_type *part = type_of_code(t->code, false);
 	unsigned char raw[sizeof(long double)];
 	struct out imaginary;
-	char s[96];
+	char s[96] = "";
 
 	read_part(t, p, part->size, raw);
 	put_native(o, part, raw);

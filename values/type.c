@@ -166,7 +166,7 @@ bool type_same(const struct shv_type *a, const struct shv_type *b)
 	for (size_t i = 0; i < a->count; i++) {
 		const struct type_field *f = &a->fields[i], *g = &b->fields[i];
 
-		if (f->offset != g->offset || !f->name != !g->name || (f->name && strcmp(f->name, g->name)) ||
+		if (f->offset != g->offset || !f->name != !g->name || (f->name && strcmp(f->name, g->name) != 0) ||
 		    !type_same(f->type, g->type))
 			return false;
 	}
@@ -248,34 +248,36 @@ static bool is_identifier(const char *s, size_t len)
 
 static int compare_parts(const void *x, const void *y)
 {
-	const struct type_part *a = *(const struct type_part *const *)x, *b = *(const struct type_part *const *)y;
+	const struct type_part *a = x, *b = y;
 	int order = memcmp(a->name, b->name, a->name_len < b->name_len ? a->name_len : b->name_len);
 
 	if (order)
 		return order;
 	if (a->name_len != b->name_len)
 		return a->name_len < b->name_len ? -1 : 1;
-	return a < b ? -1 : a > b;
+	return a->offset < b->offset ? -1 : a->offset > b->offset;
 }
 
-/* Sorted, for texts from elsewhere may have very many members. */
+/* Sorted, for texts from elsewhere may have very many members. `offset` of a copy is the index. */
 ssize_t type_duplicate(const struct type_part *parts, size_t n)
 {
-	const struct type_part **sorted = malloc((n + 1) * sizeof(*sorted));
+	struct type_part *sorted = calloc(n + 1, sizeof(*sorted));
 	size_t named = 0, first = n;
 
 	if (!sorted)
 		return -1;
 	for (size_t i = 0; i < n; i++) {
-		if (parts[i].name)
-			sorted[named++] = &parts[i];
+		if (!parts[i].name)
+			continue;
+		sorted[named] = parts[i];
+		sorted[named++].offset = i;
 	}
 	qsort(sorted, named, sizeof(*sorted), compare_parts);
 	for (size_t i = 1; i < named; i++) {
-		const struct type_part *a = sorted[i - 1], *b = sorted[i];
+		const struct type_part *a = &sorted[i - 1], *b = &sorted[i];
 
-		if (a->name_len == b->name_len && !memcmp(a->name, b->name, a->name_len) && (size_t)(b - parts) < first)
-			first = (size_t)(b - parts);
+		if (a->name_len == b->name_len && !memcmp(a->name, b->name, a->name_len) && b->offset < first)
+			first = b->offset;
 	}
 	free(sorted);
 	return (ssize_t)first;
@@ -417,7 +419,7 @@ static int make_parts(const struct fields *all, struct type_part *parts, size_t 
 /* The structure without its name. NULL with errno. */
 static const struct shv_type *make_struct(size_t size, const struct fields *all)
 {
-	struct type_part *parts = calloc(all->n, sizeof(*parts));
+	struct type_part *parts = reallocarray(NULL, all->n, sizeof(*parts));
 	struct shv_type *t = NULL;
 	size_t made = 0;
 	int code = -ENOMEM;

@@ -201,9 +201,9 @@ static inline bool type_sum(size_t a, size_t b, size_t *out)
  * Takes a descriptor over and returns the one in the table that equals it. NULL with errno ENOMEM
  * (and it is discarded).
  */
-const struct shv_type *type_intern(const struct shv_type *t) HIDDEN;
+const struct shv_type *type_intern(const struct shv_type *made) HIDDEN;
 /* The variant of an interned type that has a name. NULL with errno ENOMEM. */
-const struct shv_type *type_named(const struct shv_type *t, const char *name) HIDDEN;
+const struct shv_type *type_named(const struct shv_type *plain, const char *name) HIDDEN;
 /*
  * A type by canonical text and name (NULL or "": none); NULL if this process has not made it. Basic
  * types too.
@@ -222,7 +222,8 @@ void type_forget_all(void) HIDDEN;
  * Returns: the length, as snprintf. Where that is far beyond `size` it is not found out: then some
  * length >= size.
  */
-ssize_t type_print(const struct shv_type *t, const void *payload, size_t n_items, bool array, char *buf, size_t size) HIDDEN;
+ssize_t type_print(const struct shv_type *t, const void *payload, size_t n_items, bool array, char *buf,
+		   size_t size) HIDDEN;
 
 /* ---- type_id.c --------------------------------------------------------------------------------------- */
 

@@ -466,7 +466,7 @@ SHV_API int shv_add(shv_value *v, int64_t delta, int64_t *now)
 		type f;                                                                    \
 		do {                                                                       \
 			memcpy(&f, &old, sizeof(f));                                       \
-			f += (type)delta;                                                  \
+			f = (type)((double)f + delta); /* rounded once */                  \
 			memcpy(&next, &f, sizeof(next));                                   \
 		} while (!cas##bits((uint##bits##_t *)p, &old, next));                     \
 		return (double)f;                                                          \
@@ -488,7 +488,7 @@ static double addf_atomic(void *p, size_t size, double delta)
 static double addf_locked(void *p, size_t size, double delta)
 {
 	if (size == 4)
-		return *(float *)p += (float)delta;
+		return *(float *)p = (float)((double)*(float *)p + delta);
 	if (size == 8)
 		return *(double *)p += delta;
 	return (double)(*(long double *)p += delta);

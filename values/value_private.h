@@ -51,8 +51,6 @@ const struct shv_type *object_type(const struct shv_object *o) HIDDEN;
 int value_find(const void *p, struct shv_object *o, bool raw_too, const char *who) HIDDEN;
 /* Both for reading and writing: also that the attachment can write, and the thread's cache in *tc. */
 int value_find_rw(const void *p, struct shv_object *o, struct shv_tc **tc, bool raw_too, const char *who) HIDDEN;
-/* Bytes that a user policy's state takes in front of the header, so that it ends there and is aligned. */
-size_t policy_state_bytes(uint32_t size, uint32_t align) HIDDEN;
 
 /* ---- lock.c ------------------------------------------------------------------------------------------------ */
 
@@ -60,6 +58,8 @@ size_t policy_state_bytes(uint32_t size, uint32_t align) HIDDEN;
 struct lock_target {
 	struct shv_object o;   /* that the lock belongs to: the value, or the lock object */
 	struct shv_tc *tc;     /* NULL on read-only attachments */
+	const struct shv_slot_shm *value; /* slot that was asked for, and its generation: the value's, also if the lock is shared */
+	uint32_t value_gen;
 	unsigned policy;       /* enum shv_policy_id; NONE: nothing to take */
 	uint64_t *word;        /* built-in policies */
 	void *state;           /* user policies */
@@ -92,7 +92,10 @@ static inline bool own_lock_take(const struct shv_object *o, struct shv_tc *tc)
 	CRASH_POINT("lock-noted");
 	if (likely(lock_acquire_fast(o->header - 1, tc->me))) {
 		CRASH_POINT("lock-taken");
-		return true;
+		/* Freed, and perhaps made anew at the same place, since the object was found? */
+		if (likely(load_acquire(&o->slot->word) == o->word))
+			return true;
+		(void)lock_release(o->header - 1, tc->me, LOCK_PLAIN);
 	}
 	store_relaxed(&tc->thread->held, tc->thread->held - 1);
 	return false;

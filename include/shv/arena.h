@@ -32,7 +32,7 @@ typedef struct shv_arena shv_arena; /* this process's attachment; private memory
 struct shv_arena_options {
 	size_t size;            /* sizeof(struct shv_arena_options); 0 = layout of version 0.1 */
 	const char *name;       /* shown by shvdump, asked for by attach_pid; at most 63 bytes, no '/'; default "arena" */
-	size_t capacity;        /* bytes of address space to reserve; default 64 GiB, or less where that is refused */
+	size_t capacity;        /* bytes of address space to reserve, 32 MiB (more with thousands of processes) to 4 TiB; default 64 GiB, or less where that is refused */
 	unsigned max_processes; /* attached at one time; 1 to 4,000; default 1,024 */
 	unsigned flags;         /* SHV_HUGEPAGE | SHV_POPULATE | SHV_DUMP */
 };

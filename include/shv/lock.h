@@ -95,7 +95,7 @@ struct shv_lock_policy {
 	int (*release)(void *state);                                          /* required */
 	int (*recover)(void *state, const struct shv_holder *dead);           /* the holder died: make the state free; NULL: its locks stay taken */
 	void (*destroy)(void *state);                                         /* may be NULL */
-	int (*holder)(const void *state, struct shv_holder *out);             /* pid, tid and start_time of who holds it: 0, or -ENOENT; NULL: the library's own note is used */
+	int (*holder)(const void *state, struct shv_holder *out);             /* pid, tid (0: not known) and start_time of who holds it: 0, or -ENOENT; NULL: dead holders are not noticed */
 };
 
 /*

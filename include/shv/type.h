@@ -67,10 +67,21 @@ SHV_API const shv_type *shv_typecode(char c);
 
 /*
  * The type that a PEP 3118 format string describes: "q", "<i", "(3)i", "T{d:x:d:y:}", nested.
- * Pointers ("P", "&", "X", "O") are refused: an address means nothing in another process.
  *
- * Returns: a descriptor, the same one for equal formats; NULL with errno EINVAL (shv_errmsg() gives the
- *          position), EOVERFLOW (larger than the address space allows) or ENOMEM.
+ * Modes @ (to begin with) = < > ! ^ and codes c b B ? h H i I l L q Q n N e f d g Zf Zd Zg u w s p x T{} mean what the struct
+ * module and PEP 3118 say; u is wchar_t, as ctypes and array.array have it. A count is a sub-array: "3i" is "(3)i". Several
+ * items without T{} have the size that struct.calcsize() says; T{} in mode @ is laid out as C does it. What memoryview()
+ * prints for structures of ctypes has their size, alignment and offsets, although CPython 3.11 leaves the padding out: a T{}
+ * whose codes each have a < or > of their own is aligned natively. (Unions, packed structures, bit fields and base classes
+ * cannot be told from what it prints.)
+ * Pointers ("P", "&", "X", "O", "z", "Z") are refused: an address means nothing in another process.
+ *
+ * pep3118: in, at most 32 structures deep, 32 dimensions an array; names of members: up to 255 bytes of UTF-8, unique in
+ * their structure.
+ * Returns: a descriptor, the same one for equal formats; NULL with errno EINVAL (shv_errmsg() gives the position: bytes from
+ *          the start), EOVERFLOW (larger than the address space allows) or ENOMEM.
+ * If the caller dies here: nothing is left in any arena.
+ * Source: PEP 3118; the struct module and ctypes of CPython 3.11.
  * Since: 0.1
  */
 SHV_API const shv_type *shv_type_parse(const char *pep3118);
@@ -90,10 +101,12 @@ struct shv_field {
 
 /*
  * The type of a C structure, from a description of its members in the order of their offsets.
- * Checked: sizes against the types, offsets against each other and against `size`, names.
+ * Checked: names (identifiers, unique), sizes against the types, offsets against alignments, each other and `size`. Bytes
+ * between the members are padding. Packed structures are described by shv_type_parse("^T{...}").
  *
- * name: in, may be NULL. size: sizeof the structure. fields: n descriptions.
- * Returns: a descriptor; NULL with errno EINVAL (shv_errmsg() names the field), EOVERFLOW or ENOMEM.
+ * name: in, may be NULL. size: sizeof the structure. fields: in, n descriptions; not used afterwards.
+ * Returns: a descriptor, the same one for equal descriptions; NULL with errno EINVAL (shv_errmsg() names the field),
+ *          EOVERFLOW or ENOMEM.
  * Since: 0.1
  */
 SHV_API const shv_type *shv_type_struct(const char *name, size_t size, const struct shv_field *fields, size_t n);
@@ -102,7 +115,10 @@ SHV_API const shv_type *shv_type_struct(const char *name, size_t size, const str
 SHV_API size_t shv_type_size(const shv_type *t);
 /* Its alignment in bytes, a power of two; 0 with errno EINVAL for NULL. Since: 0.1 */
 SHV_API size_t shv_type_align(const shv_type *t);
-/* Its PEP 3118 format; NULL with errno EINVAL for NULL. Since: 0.1 */
+/*
+ * Its PEP 3118 format, written in one way for equal types: native mode, all padding spelled out, counts as (3). Reading it
+ * gives the type again, without its name. NULL with errno EINVAL for NULL. Since: 0.1
+ */
 SHV_API const char *shv_type_format(const shv_type *t);
 /* Its name: the C name of a basic type, the given name of a structure, else the format. Since: 0.1 */
 SHV_API const char *shv_type_name(const shv_type *t);

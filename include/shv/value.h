@@ -51,8 +51,8 @@ enum shv_kind {
 SHV_API shv_value *shv_value_new(shv_arena *a, const shv_type *type, const void *init, shv_lockspec lock);
 
 /*
- * Free a value, from any process. Its own lock is taken for it; waiters get -ESTALE. A name is taken back.
- * Returns: 0; -EBUSY (another thread holds its own lock), -EINVAL, -ESTALE (freed already), -EROFS.
+ * Free a value, from any process. Its own lock is taken for it; waiters get -ESTALE. A name is taken back. A shared lock is not taken.
+ * Returns: 0; -EBUSY (another thread holds its own lock), -EINVAL, -ESTALE (freed already), -EROFS, -ENOTSUP (policy not registered here).
  * If the caller dies here: the value is there, or its freeing is finished by the others.
  * Since: 0.1
  */
@@ -68,7 +68,8 @@ SHV_API shv_lock *shv_value_lock(shv_value *v);
 SHV_API enum shv_kind shv_kind_of(const void *p);
 
 /*
- * Copy the payload out or in, under the value's lock. size must be the size of the type. Without a lock (SHV_NONE)
+ * Copy the payload out or in, under the value's lock. Raw objects are accepted wherever content is meant (get, set, peek, add,
+ * compare-exchange, data, len, at) and behave like SHV_NONE. size must be the size of the type. Without a lock (SHV_NONE)
  * 1, 2, 4 and 8 bytes are one atomic access; more are copied without synchronisation.
  * On a read-only attachment shv_get() is shv_peek().
  * Returns: 0, or SHV_RECOVERED; -EINVAL (size); or what shv_acquire() returns; shv_peek()'s on a read-only attachment.

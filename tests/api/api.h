@@ -12,10 +12,14 @@
 #include "support/suite.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <shv/shv.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1 /* malloc is not libc's, and address space is not to be limited */
@@ -121,6 +125,102 @@ static inline struct shv_stat arena_stat(shv_arena *a)
 
 	assert_ok(shv_stat(a, &s));
 	return s;
+}
+
+/* How many times somebody holds the lock of v; 0 = free. */
+static inline unsigned depth_of(shv_value *v)
+{
+	struct shv_holder h = { .size = sizeof(h) };
+	int r = shv_value_holder(v, &h);
+
+	ck_assert_msg(r == 0 || r == 1, "shv_value_holder returned %d: %s", r, shv_errmsg());
+	return r ? h.depth : 0;
+}
+
+/* ---- errands: what a function of a value returns in a thread of its own, which then ends ---- */
+
+struct errand {
+	int (*what)(shv_value *v);
+	shv_value *v;
+	int result;
+	pid_t tid;
+	pthread_t thread;
+};
+
+static inline void *errand_run(void *arg)
+{
+	struct errand *e = arg;
+
+	e->tid = (pid_t)syscall(SYS_gettid);
+	e->result = e->what(e->v);
+	return NULL;
+}
+
+static inline void errand_send(struct errand *e, int (*what)(shv_value *v), shv_value *v)
+{
+	*e = (struct errand){ .what = what, .v = v };
+	ck_assert_int_eq(pthread_create(&e->thread, NULL, errand_run, e), 0);
+}
+
+static inline int errand_back(struct errand *e)
+{
+	ck_assert_int_eq(pthread_join(e->thread, NULL), 0);
+	return e->result;
+}
+
+static inline int in_thread(int (*what)(shv_value *v), shv_value *v)
+{
+	struct errand e;
+
+	errand_send(&e, what, v);
+	return errand_back(&e);
+}
+
+/* ---- contests: whether there is ever more than one inside a lock ---- */
+
+struct contest {
+	shv_value *v;     /* of type long; starts with 0 */
+	int turns;        /* of each contender */
+	bool broken;      /* the lock is none: no plain accesses then, which a sanitizer would report */
+	unsigned inside;
+	unsigned crowded; /* times that one found another inside */
+};
+
+static inline void *contend(void *arg)
+{
+	struct contest *c = arg;
+	long *total = shv_value_data(c->v);
+
+	NEED(total, "shv_value_data");
+	for (int i = 0; i < c->turns; i++) {
+		long x;
+
+		NEED(shv_acquire(c->v) == 0, "shv_acquire");
+		if (__atomic_fetch_add(&c->inside, 1, __ATOMIC_RELAXED))
+			__atomic_fetch_add(&c->crowded, 1, __ATOMIC_RELAXED);
+		x = c->broken ? __atomic_load_n(total, __ATOMIC_RELAXED) : *total;
+		if (i % (c->broken ? 16 : 256) == 0)
+			sched_yield();
+		if (c->broken)
+			__atomic_store_n(total, x + 1, __ATOMIC_RELAXED);
+		else
+			*total = x + 1;
+		__atomic_fetch_sub(&c->inside, 1, __ATOMIC_RELAXED);
+		NEED(shv_release(c->v) == 0, "shv_release");
+	}
+	return NULL;
+}
+
+/* The same by n threads of this process at once. */
+static inline void contend_by(struct contest *c, int n)
+{
+	pthread_t thread[16];
+
+	NEED(n <= 16, "%d threads", n);
+	for (int i = 0; i < n; i++)
+		NEED(!pthread_create(&thread[i], NULL, contend, c), "pthread_create");
+	for (int i = 0; i < n; i++)
+		NEED(!pthread_join(thread[i], NULL), "pthread_join");
 }
 
 #endif

@@ -2,19 +2,6 @@
 /* shv_with(): the lock is held inside, given back on every way out, and the block is skipped where there is no lock to be had. */
 #include "api/api.h"
 
-#include <pthread.h>
-#include <unistd.h>
-
-/* How many times somebody holds the lock of v: 0 = free. */
-static unsigned depth_of(shv_value *v)
-{
-	struct shv_holder h = { .size = sizeof(h) };
-	int r = shv_value_holder(v, &h);
-
-	ck_assert_msg(r == 0 || r == 1, "shv_value_holder returned %d", r);
-	return r ? h.depth : 0;
-}
-
 START_TEST(block_runs_once_with_the_lock_held)
 {
 	for (unsigned i = 0; i < LOCKSPECS; i++) {

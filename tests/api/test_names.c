@@ -2,8 +2,6 @@
 /* How an object is found again: references, which go stale when the object goes, and names. */
 #include "api/api.h"
 
-#include <pthread.h>
-
 /* ---- references --------------------------------------------------------------------------------------- */
 
 START_TEST(reference_leads_back_to_its_object)

@@ -9,7 +9,6 @@
 #include <float.h>
 #include <limits.h>
 #include <math.h>
-#include <pthread.h>
 
 enum family { TEXT, BOOLEAN, SIGNED, UNSIGNED, FLOATING };
 

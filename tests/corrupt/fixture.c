@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "config.h"
+
 #include "corrupt/fixture.h"
 
 #include <check.h>
@@ -9,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- a lock policy of a program's own --------------------------------------------------------------------- */
+/* ---- a lock policy of a program's own ---------------------------------------------------------------- */
 
 struct spin {
 	uint32_t taken;
@@ -37,13 +39,23 @@ static int spin_release(void *state)
 }
 
 static const struct shv_lock_policy policies[] = {
-	{ .struct_size = sizeof(policies[0]), .name = "spin", .size = sizeof(struct spin), .align = 4, .acquire = spin_acquire,
-	  .try_acquire = spin_try, .release = spin_release },
-	{ .struct_size = sizeof(policies[0]), .name = "wide", .size = 100, .align = 64, .acquire = spin_acquire,
-	  .try_acquire = spin_try, .release = spin_release },
+	{ .struct_size = sizeof(policies[0]),
+	  .name = "spin",
+	  .size = sizeof(struct spin),
+	  .align = 4,
+	  .acquire = spin_acquire,
+	  .try_acquire = spin_try,
+	  .release = spin_release },
+	{ .struct_size = sizeof(policies[0]),
+	  .name = "wide",
+	  .size = 100,
+	  .align = 64,
+	  .acquire = spin_acquire,
+	  .try_acquire = spin_try,
+	  .release = spin_release },
 };
 
-/* ---- the other processes -------------------------------------------------------------------------------------- */
+/* ---- the other processes ----------------------------------------------------------------------------- */
 
 /* What the processes tell each other. */
 struct told {
@@ -140,7 +152,7 @@ static void make_peer(struct fixture *f)
 	munmap(t, sizeof(*t));
 }
 
-/* ---- this process ------------------------------------------------------------------------------------------------- */
+/* ---- this process ------------------------------------------------------------------------------------ */
 
 static void make_own(struct fixture *f)
 {
@@ -176,7 +188,9 @@ static void make_own(struct fixture *f)
 
 void fixture_make(struct fixture *f)
 {
-	const struct shv_arena_options o = { .name = "broken", .capacity = (size_t)64 << 20, .max_processes = 8 };
+	const struct shv_arena_options o = { .name = "broken",
+					     .capacity = (size_t)64 << 20,
+					     .max_processes = 8 };
 
 	memset(f, 0, sizeof(*f));
 	f->a = must(shv_arena_create(&o));
@@ -195,7 +209,7 @@ void fixture_end(struct fixture *f)
 	shv_arena_detach(f->a);
 }
 
-/* ---- where things are ------------------------------------------------------------------------------------------------- */
+/* ---- where things are -------------------------------------------------------------------------------- */
 
 uint64_t *header_of(void *p)
 {
@@ -216,7 +230,8 @@ struct shv_slot_shm *slot_at(const struct fixture *f, uint32_t index)
 {
 	uint64_t entry = *chunk_entry(f->base, f->g, index / SHV_SLOTS_PER_CHUNK);
 
-	return (struct shv_slot_shm *)(void *)page_addr(f->base, f->g, SHV_CHUNK_PAGE(entry)) + index % SHV_SLOTS_PER_CHUNK;
+	return (struct shv_slot_shm *)(void *)page_addr(f->base, f->g, SHV_CHUNK_PAGE(entry)) +
+	       index % SHV_SLOTS_PER_CHUNK;
 }
 
 struct shv_slot_shm *slot_for(const struct fixture *f, const void *p)
@@ -241,7 +256,8 @@ uint64_t page_like(const struct fixture *f, uint64_t from, uint64_t mask, uint64
 uint32_t process_of(const struct fixture *f, pid_t pid)
 {
 	for (uint32_t i = 0; i < f->super->processes_high; i++)
-		if (process_at(f->base, f->g, i)->pid == pid && proc_state(process_at(f->base, f->g, i)->word) == SHV_PROC_ALIVE)
+		if (process_at(f->base, f->g, i)->pid == pid &&
+		    proc_state(process_at(f->base, f->g, i)->word) == SHV_PROC_ALIVE)
 			return i;
 	ck_abort_msg("process %d is not in the table", (int)pid);
 	return 0;
@@ -267,7 +283,8 @@ struct shv_name_shm *name_part(const struct fixture *f, const char *text, uint32
 		if (e[i] <= SHV_NAME_TOMB || e[i] >> 63)
 			continue;
 		*slot = (uint32_t)e[i];
-		n = (struct shv_name_shm *)(void *)(f->base + what_offset(slot_at(f, *slot)->what) + SHV_HEADER_SIZE);
+		n = (struct shv_name_shm *)(void *)(f->base + what_offset(slot_at(f, *slot)->what) +
+						    SHV_HEADER_SIZE);
 		if (!strcmp(n->text, text))
 			return n;
 	}

@@ -2,8 +2,9 @@
 /*
  * fixture.h -- an arena with some of everything in it, to be broken.
  *
- * Three processes have a part in it: this one; a peer that lives but does nothing, on whose list blocks hang that this one freed; and
- * one that died with objects on its pages and a lock in its hands, and was recovered.
+ * Three processes have a part in it: this one; a peer that lives but does nothing, on whose list blocks
+ * hang that this one freed; and one that died with objects on its pages and a lock in its hands, and was
+ * recovered.
  */
 #ifndef TESTS_CORRUPT_FIXTURE_H
 #define TESTS_CORRUPT_FIXTURE_H
@@ -25,12 +26,12 @@ struct fixture {
 	/* Of this process. */
 	shv_value *recursive, *plain, *handoff, *none, *array, *long_array, *shared, *user, *point, *bare_point;
 	void *raw, *raw_array;
-	shv_lock *lock, *condemned; /* shared by `shared`; freed, but shared by `array` */
-	shv_value *died;            /* its holder was killed */
+	shv_lock *lock, *condemned;       /* shared by `shared`; freed, but shared by `array` */
+	shv_value *died;                  /* its holder was killed */
 	shv_value *orphan, *orphan_array; /* of the dead process: on one page, and on several */
 	/* The peer. */
 	pid_t peer;
-	int peer_end;               /* closed: it goes */
+	int peer_end; /* closed: it goes */
 };
 
 /* Fails the test if something does not work. */

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * shv_check(): a sound arena has no findings; each rule, broken by one field, is found and told; put right, it is silent again.
+ * shv_check(): a sound arena has no findings; each rule, broken by one field, is found and told; put right,
+ * it is silent again.
  */
+#include "config.h"
+
 #include "corrupt/fixture.h"
 #include "support/suite.h"
 
@@ -28,7 +31,7 @@ static void teardown(void)
 	fixture_end(&f);
 }
 
-/* ---- expecting findings ----------------------------------------------------------------------------------- */
+/* ---- expecting findings ------------------------------------------------------------------------------ */
 
 struct told {
 	const char *pattern;
@@ -59,29 +62,31 @@ static void expect_finding(const char *pattern, int line)
 	struct told t = { .pattern = pattern };
 	int n = shv_check(f.a, hear, &t);
 
-	ck_assert_msg(n > 0 && t.matching, "line %d: wanted '%s', got %d findings:\n%s", line, pattern, n, t.all);
+	ck_assert_msg(n > 0 && t.matching, "line %d: wanted '%s', got %d findings:\n%s", line, pattern, n,
+		      t.all);
 }
 
 /* Gives a field another value, wants the finding, puts the value back. The pattern is that of a shell. */
-#define BROKEN(field, value, pattern)                \
-	do {                                         \
-		__typeof__(field) was_ = (field);    \
-		(field) = (value);                   \
-		expect_finding(pattern, __LINE__);   \
-		(field) = was_;                      \
+#define BROKEN(field, value, pattern)              \
+	do {                                       \
+		__typeof__(field) was_ = (field);  \
+		(field) = (value);                 \
+		expect_finding(pattern, __LINE__); \
+		(field) = was_;                    \
 	} while (0)
 
 /* The same for a change that takes several fields; the whole is restored from a copy. */
-#define BROKEN_IN(object, change, pattern)                       \
-	do {                                                     \
-		__typeof__(object) was_;                         \
-		memcpy(&was_, &(object), sizeof(was_));          \
-		change;                                          \
-		expect_finding(pattern, __LINE__);               \
-		memcpy(&(object), &was_, sizeof(was_));          \
+#define BROKEN_IN(object, change, pattern)              \
+	do {                                            \
+		__typeof__(object) was_;                \
+		memcpy(&was_, &(object), sizeof(was_)); \
+		change;                                 \
+		expect_finding(pattern, __LINE__);      \
+		memcpy(&(object), &was_, sizeof(was_)); \
 	} while (0)
 
-#define FIELD(word, shift, mask, value) (((word) & ~((uint64_t)(mask) << (shift))) | (uint64_t)(value) << (shift))
+#define FIELD(word, shift, mask, value) \
+	(((word) & ~((uint64_t)(mask) << (shift))) | (uint64_t)(value) << (shift))
 
 static uint64_t my_page(void)
 {
@@ -100,7 +105,7 @@ static uint64_t free_page(void)
 	return page_like(&f, 1, UINT64_MAX, 0);
 }
 
-/* ---- what is sound --------------------------------------------------------------------------------------------- */
+/* ---- what is sound ----------------------------------------------------------------------------------- */
 
 START_TEST(sound_arena_has_no_findings)
 {
@@ -185,7 +190,7 @@ START_TEST(checking_takes_no_memory_of_the_arena)
 }
 END_TEST
 
-/* ---- superblock -------------------------------------------------------------------------------------------------- */
+/* ---- superblock -------------------------------------------------------------------------------------- */
 
 START_TEST(superblock_constants_are_judged)
 {
@@ -205,7 +210,8 @@ END_TEST
 START_TEST(high_water_marks_are_judged)
 {
 	BROKEN(f.super->pool_pages, f.g->max_pages + 1, "superblock: pool_pages is *, but there is room for *");
-	BROKEN(f.super->pool_pages, f.g->max_pages, "superblock: the pool's * pages end at *, but the file has * bytes");
+	BROKEN(f.super->pool_pages, f.g->max_pages,
+	       "superblock: the pool's * pages end at *, but the file has * bytes");
 	BROKEN(f.super->processes_high, 10, "superblock: processes_high is 10, but there is room for 9");
 	BROKEN(f.super->processes_high, 1, "process slot *: in use, but readers look at the first 1 only");
 	BROKEN(f.super->threads_high, f.g->max_threads + 1, "superblock: threads_high is *");
@@ -232,7 +238,8 @@ START_TEST(locks_of_the_library_are_judged)
 
 	BROKEN(*w, free_ | 0xabcd, "pool lock: held by thread *, but there are only *");
 	BROKEN(*w, free_ | (free_thread() + 1), "pool lock: held by thread *, but that entry is free");
-	BROKEN(*w, free_ | (my_thread() + 1) | LOCK_DEPTH_ONE, "pool lock: recursion depth 1 in a lock that does not count");
+	BROKEN(*w, free_ | (my_thread() + 1) | LOCK_DEPTH_ONE,
+	       "pool lock: recursion depth 1 in a lock that does not count");
 	BROKEN(*w, free_ | LOCK_DEPTH_ONE, "pool lock: recursion depth 1 without a holder");
 	BROKEN(*w, free_ | LOCK_DIED | 999, "pool lock: its holder died, but grave 999 was never dug");
 	BROKEN(f.super->recovery.word, 0xabcd, "recovery lock: held by thread *");
@@ -260,22 +267,30 @@ START_TEST(intents_are_judged)
 	f.super->recovery.word |= my_thread() + 1;
 	f.super->names.word |= my_thread() + 1;
 	expect_sound("locks taken");
-	BROKEN_IN(*p, (p->active = 1, p->page = UINT32_MAX, p->pages = 1), "pool intent: pages *, but there is room for *");
-	BROKEN_IN(*p, (p->active = 1, p->pages = 0, p->writes = 5), "pool intent: 5 words, but it has room for 4");
+	BROKEN_IN(*p, (p->active = 1, p->page = UINT32_MAX, p->pages = 1),
+		  "pool intent: pages *, but there is room for *");
+	BROKEN_IN(*p, (p->active = 1, p->pages = 0, p->writes = 5),
+		  "pool intent: 5 words, but it has room for 4");
 	BROKEN_IN(*p, (p->active = 1, p->pages = 0, p->writes = 1, p->word[0].off = f.g->data_off),
 		  "pool intent: word 0 at * is outside the tables");
-	BROKEN_IN(*n, (n->active = SHV_NAMES_SET, n->writes = 7), "names intent: 7 words, but it has room for 6");
-	BROKEN_IN(*n, (n->active = SHV_NAMES_SET, n->writes = 1, n->word[0].off = 3), "names intent: word 0 at 3 is outside the arena");
-	BROKEN_IN(*n, (n->active = SHV_NAMES_GROW, n->new_page = UINT32_MAX), "names intent: its new or its old pages are outside the pool");
-	BROKEN_IN(*r, (r->active = SHV_REC_PROCESS, r->process = 77), "recovery intent: process 77, but there are only *");
-	BROKEN_IN(*r, (r->active = SHV_REC_PROCESS, r->process = 0, r->chain = 5), "recovery intent: slot 5, which does not exist");
-	BROKEN_IN(*r, (r->active = SHV_REC_ORPHAN_FREE, r->slot = 5), "recovery intent: slot 5 on pages *, which do not exist");
+	BROKEN_IN(*n, (n->active = SHV_NAMES_SET, n->writes = 7),
+		  "names intent: 7 words, but it has room for 6");
+	BROKEN_IN(*n, (n->active = SHV_NAMES_SET, n->writes = 1, n->word[0].off = 3),
+		  "names intent: word 0 at 3 is outside the arena");
+	BROKEN_IN(*n, (n->active = SHV_NAMES_GROW, n->new_page = UINT32_MAX),
+		  "names intent: its new or its old pages are outside the pool");
+	BROKEN_IN(*r, (r->active = SHV_REC_PROCESS, r->process = 77),
+		  "recovery intent: process 77, but there are only *");
+	BROKEN_IN(*r, (r->active = SHV_REC_PROCESS, r->process = 0, r->chain = 5),
+		  "recovery intent: slot 5, which does not exist");
+	BROKEN_IN(*r, (r->active = SHV_REC_ORPHAN_FREE, r->slot = 5),
+		  "recovery intent: slot 5 on pages *, which do not exist");
 	memcpy(&f.super->recovery, locks, sizeof(locks));
 	expect_sound("put right");
 }
 END_TEST
 
-/* ---- intents that count --------------------------------------------------------------------------------------------- */
+/* ---- intents that count ------------------------------------------------------------------------------ */
 
 /* A death between the intent and its last store: what is not written yet counts as written. */
 START_TEST(half_done_pool_change_is_no_finding)
@@ -284,7 +299,9 @@ START_TEST(half_done_pool_change_is_no_finding)
 	uint64_t word = f.super->pool.word, page = free_page();
 
 	f.super->pool.word |= my_thread() + 1;
-	*p = (struct shv_pool_intent_shm){ .active = 1, .page = (uint32_t)page, .pages = 3, .value = my_page() };
+	*p = (struct shv_pool_intent_shm){
+		.active = 1, .page = (uint32_t)page, .pages = 3, .value = my_page()
+	};
 	expect_sound("nothing done");
 	*page_entry(f.base, f.g, page) = my_page();
 	expect_sound("one entry written");
@@ -328,16 +345,21 @@ START_TEST(half_done_name_change_is_no_finding)
 }
 END_TEST
 
-/* ---- pages ------------------------------------------------------------------------------------------------------------ */
+/* ---- pages ------------------------------------------------------------------------------------------- */
 
 START_TEST(owners_of_pages_are_judged)
 {
-	uint64_t *e = entry_of(&f, f.recursive, 0), *slots = page_entry(f.base, f.g, page_like(&f, 1, SHV_PG_STATE_MASK, SHV_PG_SLOTS));
+	uint64_t *e = entry_of(&f, f.recursive, 0),
+		 *slots = page_entry(f.base, f.g, page_like(&f, 1, SHV_PG_STATE_MASK, SHV_PG_SLOTS));
 
-	BROKEN(*e, *e + (UINT64_C(1) << SHV_PG_GEN_SHIFT), "page*: owned by process 0 generation *, but that slot is in generation *");
-	BROKEN(*e, FIELD(*e, SHV_PG_PROC_SHIFT, SHV_PG_PROC_MASK, 7), "page*: owned by process 7 generation *, but that slot is free");
-	BROKEN(*e, FIELD(*e, SHV_PG_PROC_SHIFT, SHV_PG_PROC_MASK, 4000), "page*: owned by process 4000, but there are only 9 process slots");
-	BROKEN(*slots, FIELD(*slots, SHV_PG_PROC_SHIFT, SHV_PG_PROC_MASK, 7), "page*: directory of process 7 generation *");
+	BROKEN(*e, *e + (UINT64_C(1) << SHV_PG_GEN_SHIFT),
+	       "page*: owned by process 0 generation *, but that slot is in generation *");
+	BROKEN(*e, FIELD(*e, SHV_PG_PROC_SHIFT, SHV_PG_PROC_MASK, 7),
+	       "page*: owned by process 7 generation *, but that slot is free");
+	BROKEN(*e, FIELD(*e, SHV_PG_PROC_SHIFT, SHV_PG_PROC_MASK, 4000),
+	       "page*: owned by process 4000, but there are only 9 process slots");
+	BROKEN(*slots, FIELD(*slots, SHV_PG_PROC_SHIFT, SHV_PG_PROC_MASK, 7),
+	       "page*: directory of process 7 generation *");
 	expect_sound("put right");
 }
 END_TEST
@@ -348,12 +370,17 @@ START_TEST(states_of_pages_are_judged)
 
 	BROKEN(*e, 9, "page *: state 9, which does not exist");
 	BROKEN(*e, 0x10, "page *: free, but the entry is 0000000000000010 and not zero");
-	BROKEN(*e, page_make(SHV_PG_SYSTEM, 0, SHV_TABLE_RESERVED, 0), "page *: reserved, but only page 0 may be");
+	BROKEN(*e, page_make(SHV_PG_SYSTEM, 0, SHV_TABLE_RESERVED, 0),
+	       "page *: reserved, but only page 0 may be");
 	BROKEN(*e, page_make(SHV_PG_SYSTEM, 0, 9, 0), "page *: system page of table 9, which does not exist");
-	BROKEN(*e, page_make(SHV_PG_SYSTEM, 0, SHV_TABLE_NAMES, 0), "page *: a page for names outside the name table");
-	BROKEN(*e, page_make(SHV_PG_SLOTS, 0, 0, page_gen(my_page())), "page *: a directory page that belongs to no chunk");
-	BROKEN(*e, page_make(SHV_PG_INTERIOR, 0, 0, 1), "page *: interior of an orphaned block, but no block covers it");
-	BROKEN(*e, page_make(SHV_PG_ORPHAN, 0, 1, 1), "page *: orphaned with a count of 1, but 0 blocks begin or end on it");
+	BROKEN(*e, page_make(SHV_PG_SYSTEM, 0, SHV_TABLE_NAMES, 0),
+	       "page *: a page for names outside the name table");
+	BROKEN(*e, page_make(SHV_PG_SLOTS, 0, 0, page_gen(my_page())),
+	       "page *: a directory page that belongs to no chunk");
+	BROKEN(*e, page_make(SHV_PG_INTERIOR, 0, 0, 1),
+	       "page *: interior of an orphaned block, but no block covers it");
+	BROKEN(*e, page_make(SHV_PG_ORPHAN, 0, 1, 1),
+	       "page *: orphaned with a count of 1, but 0 blocks begin or end on it");
 	BROKEN(*zero, 0, "page 0: not reserved*");
 	expect_sound("put right");
 }
@@ -372,7 +399,8 @@ START_TEST(summaries_are_judged_at_every_level)
 		BROKEN(s->start, s->start + 1, pattern);
 		BROKEN(s->max, s->max + 1, pattern);
 		BROKEN(s->end, s->end + 1, pattern);
-		snprintf(pattern, sizeof(pattern), "summary level %u node %u *", l, (unsigned)f.g->level_nodes[l] - 1);
+		snprintf(pattern, sizeof(pattern), "summary level %u node %u *", l,
+			 (unsigned)f.g->level_nodes[l] - 1);
 		s += f.g->level_nodes[l] - 1;
 		BROKEN(s->max, s->max + 512, pattern);
 	}
@@ -381,7 +409,7 @@ START_TEST(summaries_are_judged_at_every_level)
 }
 END_TEST
 
-/* ---- chunks -------------------------------------------------------------------------------------------------------------- */
+/* ---- chunks ------------------------------------------------------------------------------------------ */
 
 /* The chunk of the dead process: nobody's. */
 static uint32_t ownerless_chunk(void)
@@ -399,25 +427,34 @@ START_TEST(chunk_table_is_judged)
 {
 	uint32_t mine = slot_of(f.recursive) / SHV_SLOTS_PER_CHUNK, none = ownerless_chunk();
 	uint64_t *e = chunk_entry(f.base, f.g, mine), *other = chunk_entry(f.base, f.g, none);
-	uint64_t *second = page_entry(f.base, f.g, SHV_CHUNK_PAGE(*e) + 1u), *first = page_entry(f.base, f.g, SHV_CHUNK_PAGE(*other));
+	uint64_t *second = page_entry(f.base, f.g, SHV_CHUNK_PAGE(*e) + 1u),
+		 *first = page_entry(f.base, f.g, SHV_CHUNK_PAGE(*other));
 
 	BROKEN(*other, 0xffffff, "chunk *: begins at page 16777215, but the pool has * pages");
-	BROKEN(*other, page_of(f.g, what_offset(slot_for(&f, f.recursive)->what)), "chunk *: its page * is no directory page*");
+	BROKEN(*other, page_of(f.g, what_offset(slot_for(&f, f.recursive)->what)),
+	       "chunk *: its page * is no directory page*");
 	BROKEN(*other, *e, "chunk *: another chunk has some of its pages *");
 	BROKEN(*other, 0, "page *: a directory page that belongs to no chunk");
 	BROKEN(*chunk_entry(f.base, f.g, 0), *e, "chunk 0: has pages, *");
 	BROKEN(*second, *entry_of(&f, f.recursive, 0), "chunk *: its page * is no directory page*");
-	BROKEN(*second, page_make(SHV_PG_SLOTS, process_of(&f, f.peer), 0, proc_gen(process_at(f.base, f.g, process_of(&f, f.peer))->word)),
+	BROKEN(*second,
+	       page_make(SHV_PG_SLOTS, process_of(&f, f.peer), 0,
+			 proc_gen(process_at(f.base, f.g, process_of(&f, f.peer))->word)),
 	       "chunk *: its pages * and * have different owners");
-	BROKEN(*first, FIELD(*first, SHV_PG_COUNT_SHIFT, SHV_PG_COUNT_MASK, 4096), "chunk *: said to have 4096 free slots, but it has *");
+	BROKEN(*first, FIELD(*first, SHV_PG_COUNT_SHIFT, SHV_PG_COUNT_MASK, 4096),
+	       "chunk *: said to have 4096 free slots, but it has *");
+	BROKEN_IN(*(struct shv_slot_shm(*)[SHV_SLOTS_PER_CHUNK])(void *)slot_at(&f, none * SHV_SLOTS_PER_CHUNK),
+		  memset(slot_at(&f, none * SHV_SLOTS_PER_CHUNK), 0, SHV_CHUNK_BYTES),
+		  "chunk *: has neither a process nor an object, but was not given back");
 	BROKEN_IN(*(uint64_t(*)[SHV_CHUNK_PAGES])(void *)first,
-		  for (unsigned i = 0; i < SHV_CHUNK_PAGES; i++) first[i] = page_make(SHV_PG_SLOTS, SHV_NO_PROCESS, 0, 1),
+		  for (unsigned i = 0; i < SHV_CHUNK_PAGES; i++) first[i] =
+			  page_make(SHV_PG_SLOTS, SHV_NO_PROCESS, 0, 1),
 		  "pages *: directory without a process, set aside to be freed, but nobody is at it");
 	expect_sound("put right");
 }
 END_TEST
 
-/* ---- slots ------------------------------------------------------------------------------------------------------------------ */
+/* ---- slots ------------------------------------------------------------------------------------------- */
 
 START_TEST(states_of_slots_are_judged)
 {
@@ -426,12 +463,18 @@ START_TEST(states_of_slots_are_judged)
 	uint64_t *entry = chunk_entry(f.base, f.g, chunk);
 
 	BROKEN(s->word, FIELD(s->word, 0, SHV_SLOT_STATE_MASK, 9), "slot *: state 9, which does not exist");
-	BROKEN(s->word, slot_with(s->word, SHV_SLOT_HELD, 7), "slot *: held by process 7, but that slot is free");
-	BROKEN(s->word, slot_with(s->word, SHV_SLOT_GONE, 7), "slot *: withdrawn by process 7, but that slot is free");
-	BROKEN(s->word, slot_with(s->word, SHV_SLOT_HELD, 4000), "slot *: held by process 4000, but there are only 9 process slots");
-	BROKEN(s->word, slot_with(s->word, SHV_SLOT_LIVE, 4000), "slot *: names process 4000, but there are only 9 process slots");
-	BROKEN(s->word, slot_with(s->word, SHV_SLOT_CONDEMNED, 0), "slot *: condemned, but of kind 1: only lock objects are");
-	BROKEN(s->word, FIELD(s->word, SHV_SLOT_GEN_SHIFT, UINT32_MAX, 0), "slot *: generation 0, but its chunk begins with 1");
+	BROKEN(s->word, slot_with(s->word, SHV_SLOT_HELD, 7),
+	       "slot *: held by process 7, but that slot is free");
+	BROKEN(s->word, slot_with(s->word, SHV_SLOT_GONE, 7),
+	       "slot *: withdrawn by process 7, but that slot is free");
+	BROKEN(s->word, slot_with(s->word, SHV_SLOT_HELD, 4000),
+	       "slot *: held by process 4000, but there are only 9 process slots");
+	BROKEN(s->word, slot_with(s->word, SHV_SLOT_LIVE, 4000),
+	       "slot *: names process 4000, but there are only 9 process slots");
+	BROKEN(s->word, slot_with(s->word, SHV_SLOT_CONDEMNED, 0),
+	       "slot *: condemned, but of kind 1: only lock objects are");
+	BROKEN(s->word, FIELD(s->word, SHV_SLOT_GEN_SHIFT, UINT32_MAX, 0),
+	       "slot *: generation 0, but its chunk begins with 1");
 	BROKEN(*entry, *entry | UINT64_C(1000) << 32, "slot *: generation *, but its chunk begins with 1000");
 	expect_sound("put right");
 }
@@ -439,18 +482,26 @@ END_TEST
 
 START_TEST(places_of_blocks_are_judged)
 {
-	struct shv_slot_shm *s = slot_for(&f, f.recursive), *other = slot_for(&f, f.none), *long_ = slot_for(&f, f.long_array);
+	struct shv_slot_shm *s = slot_for(&f, f.recursive), *other = slot_for(&f, f.none),
+			    *long_ = slot_for(&f, f.long_array);
 	uint64_t free_off = f.g->data_off + (free_page() << SHV_PAGE_SHIFT);
 
-	BROKEN(s->what, FIELD(s->what, 0, SHV_WHAT_OFF_MASK, 0), "slot *: its block at 0 of size class * is not within the pool*");
-	BROKEN(s->what, s->what | SHV_WHAT_OFF_MASK, "slot *: its block at * of size class * is not within the pool*");
-	BROKEN(s->word, FIELD(s->word, SHV_SLOT_CLASS_SHIFT, SHV_SLOT_CLASS_MASK, 200), "slot *: its block at * of size class 200 is not *");
-	BROKEN(s->word, FIELD(s->word, SHV_SLOT_LEAD_SHIFT, SHV_SLOT_LEAD_MASK, 100), "slot *: a lead of 800 bytes, the header *do not fit*");
-	BROKEN(s->what, FIELD(s->what, 0, SHV_WHAT_OFF_MASK, what_offset(other->what) >> 4), "slot *: its block at * overlaps that of slot *");
-	BROKEN(s->what, FIELD(s->what, 0, SHV_WHAT_OFF_MASK, free_off >> 4), "slot *: its block lies on page *, which is free");
+	BROKEN(s->what, FIELD(s->what, 0, SHV_WHAT_OFF_MASK, 0),
+	       "slot *: its block at 0 of size class * is not within the pool*");
+	BROKEN(s->what, s->what | SHV_WHAT_OFF_MASK,
+	       "slot *: its block at * of size class * is not within the pool*");
+	BROKEN(s->word, FIELD(s->word, SHV_SLOT_CLASS_SHIFT, SHV_SLOT_CLASS_MASK, 200),
+	       "slot *: its block at * of size class 200 is not *");
+	BROKEN(s->word, FIELD(s->word, SHV_SLOT_LEAD_SHIFT, SHV_SLOT_LEAD_MASK, 100),
+	       "slot *: a lead of 800 bytes, the header *do not fit*");
+	BROKEN(s->what, FIELD(s->what, 0, SHV_WHAT_OFF_MASK, what_offset(other->what) >> 4),
+	       "slot *: its block at * overlaps that of slot *");
+	BROKEN(s->what, FIELD(s->what, 0, SHV_WHAT_OFF_MASK, free_off >> 4),
+	       "slot *: its block lies on page *, which is free");
 	BROKEN(long_->word, long_->word + (UINT64_C(24) << SHV_SLOT_CLASS_SHIFT), "slot *: its block *");
 	BROKEN(*entry_of(&f, f.long_array, 2), 0, "slot *: its block lies on page *, which is free");
-	BROKEN(*entry_of(&f, f.long_array, 2), page_make(SHV_PG_ORPHAN, 0, 0, 1), "slot *: its block lies on page *, which is orphaned");
+	BROKEN(*entry_of(&f, f.long_array, 2), page_make(SHV_PG_ORPHAN, 0, 0, 1),
+	       "slot *: its block lies on page *, which is orphaned");
 	expect_sound("put right");
 }
 END_TEST
@@ -460,31 +511,38 @@ START_TEST(blocks_on_pages_of_two_owners_are_found)
 	uint32_t p = process_of(&f, f.peer);
 	uint64_t theirs = page_make(SHV_PG_OWNED, p, 0, proc_gen(process_at(f.base, f.g, p)->word));
 
-	BROKEN(*entry_of(&f, f.long_array, 1), theirs, "slot *: its block lies on page * of process 0 * and page * of process *");
+	BROKEN(*entry_of(&f, f.long_array, 1), theirs,
+	       "slot *: its block lies on page * of process 0 * and page * of process *");
 	expect_sound("put right");
 }
 END_TEST
 
 START_TEST(orphaned_pages_are_judged)
 {
-	uint64_t *e = entry_of(&f, f.orphan, 0), *array = entry_of(&f, f.orphan_array, 0), *inside = array + 1, *last = inside;
+	uint64_t *e = entry_of(&f, f.orphan, 0), *array = entry_of(&f, f.orphan_array, 0), *inside = array + 1,
+		 *last = inside;
 
 	ck_assert_uint_eq(page_state(*e), SHV_PG_ORPHAN);
 	ck_assert_uint_eq(page_state(*inside), SHV_PG_INTERIOR);
 	while (page_state(*last) == SHV_PG_INTERIOR)
 		last++;
 	ck_assert_uint_eq(page_state(*last), SHV_PG_ORPHAN);
-	BROKEN(*e, *e + (UINT64_C(1) << SHV_PG_COUNT_SHIFT), "page *: orphaned with a count of *, but * blocks begin or end on it");
-	BROKEN(*last, *last - (UINT64_C(1) << SHV_PG_COUNT_SHIFT), "page *: orphaned with a count of *, but * blocks begin or end on it");
+	BROKEN(*e, *e + (UINT64_C(1) << SHV_PG_COUNT_SHIFT),
+	       "page *: orphaned with a count of *, but * blocks begin or end on it");
+	BROKEN(*last, *last - (UINT64_C(1) << SHV_PG_COUNT_SHIFT),
+	       "page *: orphaned with a count of *, but * blocks begin or end on it");
 	BROKEN(*inside, 0, "slot *: its block lies on page *, which is free");
-	BROKEN(*inside, page_make(SHV_PG_ORPHAN, 0, 0, 1), "slot *: its block lies on page *, which is orphaned");
-	BROKEN(*last, page_make(SHV_PG_INTERIOR, 0, 0, 1), "slot *: its block lies on page *, which is interior of an orphaned block");
-	BROKEN(*e, page_make(SHV_PG_INTERIOR, 0, 0, 1), "slot *: its block lies on page *, which is interior of an orphaned block");
+	BROKEN(*inside, page_make(SHV_PG_ORPHAN, 0, 0, 1),
+	       "slot *: its block lies on page *, which is orphaned");
+	BROKEN(*last, page_make(SHV_PG_INTERIOR, 0, 0, 1),
+	       "slot *: its block lies on page *, which is interior of an orphaned block");
+	BROKEN(*e, page_make(SHV_PG_INTERIOR, 0, 0, 1),
+	       "slot *: its block lies on page *, which is interior of an orphaned block");
 	expect_sound("put right");
 }
 END_TEST
 
-/* ---- blocks -------------------------------------------------------------------------------------------------------------------- */
+/* ---- blocks ------------------------------------------------------------------------------------------ */
 
 START_TEST(headers_are_judged)
 {
@@ -496,8 +554,10 @@ START_TEST(headers_are_judged)
 	BROKEN(*h, *h ^ UINT64_C(1) << SHV_HDR_POLICY_SHIFT, "slot *: the header of its block says kind *");
 	BROKEN(*h, *h ^ UINT64_C(1) << SHV_HDR_LEAD_SHIFT, "slot *: the header of its block says kind *");
 	BROKEN(*h, *h | UINT64_C(1) << 60, "slot *: the header of its block says kind *");
-	BROKEN(s->word, FIELD(s->word, SHV_SLOT_LEAD_SHIFT, SHV_SLOT_LEAD_MASK, 0), "slot *: the header of its block says *");
-	BROKEN(s->what, FIELD(s->what, SHV_WHAT_KIND_SHIFT, SHV_WHAT_KIND_MASK, SHV_KIND_RAW), "slot *: the header of its block says *");
+	BROKEN(s->word, FIELD(s->word, SHV_SLOT_LEAD_SHIFT, SHV_SLOT_LEAD_MASK, 0),
+	       "slot *: the header of its block says *");
+	BROKEN(s->what, FIELD(s->what, SHV_WHAT_KIND_SHIFT, SHV_WHAT_KIND_MASK, SHV_KIND_RAW),
+	       "slot *: the header of its block says *");
 	expect_sound("put right");
 }
 END_TEST
@@ -523,9 +583,12 @@ START_TEST(kinds_policies_and_leads_are_judged)
 	both(f.none, SHV_KIND_VALUE, SHV_POL_USER + 2, "slot *: an object of kind 1 cannot have policy 18");
 	both(f.raw, SHV_KIND_RAW, SHV_POL_NONE, "slot *: an object of kind 2 cannot have policy 4");
 	both(f.lock, SHV_KIND_LOCK, SHV_POL_SHARED, "slot *: an object of kind 6 cannot have policy 5");
-	both(f.none, SHV_KIND_VALUE, SHV_POL_PLAIN, "slot *: a lead of 0 bytes is too small for kind 1 with policy 2");
-	both(f.none, SHV_KIND_ARRAY, SHV_POL_NONE, "slot *: a lead of 0 bytes is too small for kind 3 with policy 4");
-	both(f.recursive, SHV_KIND_VALUE, SHV_POL_USER + 1, "slot *: a lead of 8 bytes is too small for kind 1 with policy 17");
+	both(f.none, SHV_KIND_VALUE, SHV_POL_PLAIN,
+	     "slot *: a lead of 0 bytes is too small for kind 1 with policy 2");
+	both(f.none, SHV_KIND_ARRAY, SHV_POL_NONE,
+	     "slot *: a lead of 0 bytes is too small for kind 3 with policy 4");
+	both(f.recursive, SHV_KIND_VALUE, SHV_POL_USER + 1,
+	     "slot *: a lead of 8 bytes is too small for kind 1 with policy 17");
 	expect_sound("put right");
 }
 END_TEST
@@ -536,34 +599,42 @@ START_TEST(types_and_lengths_of_objects_are_judged)
 	uint64_t *len = (uint64_t *)(void *)(f.base + what_offset(slot_for(&f, f.array)->what));
 
 	ck_assert_uint_eq(*len, 10);
-	BROKEN(s->what, FIELD(s->what, SHV_WHAT_TYPE_SHIFT, SHV_WHAT_TYPE_MASK, 31), "slot *: type 31 is not known (* made types)");
-	BROKEN(s->what, FIELD(s->what, SHV_WHAT_TYPE_SHIFT, SHV_WHAT_TYPE_MASK, 0), "slot *: type 0 is not known*");
-	BROKEN(s->what, FIELD(s->what, SHV_WHAT_TYPE_SHIFT, SHV_WHAT_TYPE_MASK, 32767), "slot *: type 32767 is not known*");
-	BROKEN(s->what, FIELD(s->what, SHV_WHAT_TYPE_SHIFT, SHV_WHAT_TYPE_MASK, 20), "slot *: 1 items of type 20 (32 bytes each) do not fit *");
-	BROKEN(p->what, FIELD(p->what, SHV_WHAT_TYPE_SHIFT, SHV_WHAT_TYPE_MASK, 16), "slot *: its payload is not aligned to 16 bytes*");
+	BROKEN(s->what, FIELD(s->what, SHV_WHAT_TYPE_SHIFT, SHV_WHAT_TYPE_MASK, 31),
+	       "slot *: type 31 is not known (* made types)");
+	BROKEN(s->what, FIELD(s->what, SHV_WHAT_TYPE_SHIFT, SHV_WHAT_TYPE_MASK, 0),
+	       "slot *: type 0 is not known*");
+	BROKEN(s->what, FIELD(s->what, SHV_WHAT_TYPE_SHIFT, SHV_WHAT_TYPE_MASK, 32767),
+	       "slot *: type 32767 is not known*");
+	BROKEN(s->what, FIELD(s->what, SHV_WHAT_TYPE_SHIFT, SHV_WHAT_TYPE_MASK, 20),
+	       "slot *: 1 items of type 20 (32 bytes each) do not fit *");
+	BROKEN(p->what, FIELD(p->what, SHV_WHAT_TYPE_SHIFT, SHV_WHAT_TYPE_MASK, 16),
+	       "slot *: its payload is not aligned to 16 bytes*");
 	BROKEN(*len, 1000, "slot *: 1000 items of type 6 (2 bytes each) do not fit into * bytes of payload");
 	BROKEN(*len, UINT64_MAX, "slot *: 18446744073709551615 items *");
 	expect_sound("put right");
 }
 END_TEST
 
-/* ---- locks -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- locks ------------------------------------------------------------------------------------------- */
 
 START_TEST(lock_words_of_objects_are_judged)
 {
-	uint64_t *w = lock_of(f.recursive), *plain = lock_of(f.plain), *handoff = lock_of(f.handoff), *died = lock_of(f.died);
+	uint64_t *w = lock_of(f.recursive), *plain = lock_of(f.plain), *handoff = lock_of(f.handoff),
+		 *died = lock_of(f.died);
 	uint64_t me = my_thread() + 1u;
 
 	ck_assert(*died & LOCK_DIED);
 	BROKEN(*w, *w | 0xabcde, "slot *: its lock: held by thread *, but there are only *");
 	BROKEN(*w, *w | (free_thread() + 1u), "slot *: its lock: held by thread *, but that entry is free");
 	BROKEN(*w, *w | LOCK_DEPTH_ONE, "slot *: its lock: recursion depth 1 without a holder");
-	BROKEN(*plain, *plain | me | LOCK_DEPTH_ONE, "slot *: its lock: recursion depth 1 in a lock that does not count");
+	BROKEN(*plain, *plain | me | LOCK_DEPTH_ONE,
+	       "slot *: its lock: recursion depth 1 in a lock that does not count");
 	BROKEN(*died, *died ^ 0x80, "slot *: its lock: its holder died, but grave * was never dug");
 	BROKEN(*died, *died & ~LOCK_OWNER_MASK, "slot *: its lock: its holder died, but grave 0 was never dug");
 	BROKEN(*w, *w | LOCK_OWNER_GONE, "slot *: is an object, but its lock says that it was freed");
 	BROKEN(*w, *w | me, "thread entry *: notes 0 locks held, but 1 lock words name it");
-	BROKEN(*handoff, *handoff | me, "thread entry *: notes 0 handoff locks taken, but 1 lock words name it");
+	BROKEN(*handoff, *handoff | me,
+	       "thread entry *: notes 0 handoff locks taken, but 1 lock words name it");
 	expect_sound("put right");
 }
 END_TEST
@@ -590,10 +661,14 @@ START_TEST(shared_locks_are_judged)
 	uint64_t *link = lock_of(f.shared);
 	struct shv_slot_shm *lock = slot_for(&f, f.lock);
 
-	BROKEN(*link, FIELD(*link, 0, UINT32_MAX, 77), "slot *: shares the lock of slot 77, which does not exist");
-	BROKEN(*link, FIELD(*link, 0, UINT32_MAX, slot_of(f.raw)), "slot *: shares the lock of slot *, which is no lock object");
-	BROKEN(*link, *link + (UINT64_C(1) << 32), "slot *: shares the lock of slot * generation 2, but that is in generation 1");
-	BROKEN(lock->word, slot_with(lock->word, SHV_SLOT_FREE, 0), "slot *: shares the lock of slot *, which is no lock object");
+	BROKEN(*link, FIELD(*link, 0, UINT32_MAX, 77),
+	       "slot *: shares the lock of slot 77, which does not exist");
+	BROKEN(*link, FIELD(*link, 0, UINT32_MAX, slot_of(f.raw)),
+	       "slot *: shares the lock of slot *, which is no lock object");
+	BROKEN(*link, *link + (UINT64_C(1) << 32),
+	       "slot *: shares the lock of slot * generation 2, but that is in generation 1");
+	BROKEN(lock->word, slot_with(lock->word, SHV_SLOT_FREE, 0),
+	       "slot *: shares the lock of slot *, which is no lock object");
 	expect_sound("put right");
 }
 END_TEST
@@ -611,7 +686,7 @@ START_TEST(graves_are_judged)
 }
 END_TEST
 
-/* ---- members ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- members ----------------------------------------------------------------------------------------- */
 
 START_TEST(processes_and_threads_are_judged)
 {
@@ -619,12 +694,16 @@ START_TEST(processes_and_threads_are_judged)
 	struct shv_thread_shm *t = thread_at(f.base, f.g, my_thread());
 
 	BROKEN(p->word, proc_word(9, proc_gen(p->word)), "process slot *: state 9, which does not exist");
-	BROKEN(p->word, proc_word(SHV_PROC_FREE, proc_gen(p->word)), "process slot *: free, but slot * hangs on its list");
+	BROKEN(p->word, proc_word(SHV_PROC_FREE, proc_gen(p->word)),
+	       "process slot *: free, but slot * hangs on its list");
 	BROKEN(p->word, proc_word(SHV_PROC_ALIVE, 0), "process slot *: in use in generation 0");
 	BROKEN(t->word, FIELD(t->word, 0, 0xf, 9), "thread entry *: state 9, which does not exist");
-	BROKEN(t->word, thread_word(SHV_THREAD_ALIVE, 4000, 1), "thread entry *: of process 4000, but there are only 9 process slots");
-	BROKEN(t->word, thread_word(SHV_THREAD_ALIVE, 7, 1), "thread entry *: of process 7 generation 1, which is not there");
-	BROKEN(t->word, thread_word(SHV_THREAD_ENDED, 0, 99), "thread entry *: of process 0 generation 99, which is not there");
+	BROKEN(t->word, thread_word(SHV_THREAD_ALIVE, 4000, 1),
+	       "thread entry *: of process 4000, but there are only 9 process slots");
+	BROKEN(t->word, thread_word(SHV_THREAD_ALIVE, 7, 1),
+	       "thread entry *: of process 7 generation 1, which is not there");
+	BROKEN(t->word, thread_word(SHV_THREAD_ENDED, 0, 99),
+	       "thread entry *: of process 0 generation 99, which is not there");
 	expect_sound("put right");
 }
 END_TEST
@@ -642,10 +721,12 @@ START_TEST(lists_are_judged)
 	link = (uint32_t *)(void *)(f.base + what_offset(s->what) + slot_lead(s->word) + SHV_HEADER_SIZE);
 	second = *link;
 	ck_assert_uint_ne(second, 0);
-	last = (uint32_t *)(void *)(f.base + what_offset(slot_at(&f, second)->what) + slot_lead(slot_at(&f, second)->word) + SHV_HEADER_SIZE);
+	last = (uint32_t *)(void *)(f.base + what_offset(slot_at(&f, second)->what) +
+				    slot_lead(slot_at(&f, second)->word) + SHV_HEADER_SIZE);
 	ck_assert_uint_eq(*last, 0);
 
-	BROKEN(p->head, p->head + (UINT64_C(1) << 32), "list of process *: of generation *, but the process is in generation *");
+	BROKEN(p->head, p->head + (UINT64_C(1) << 32),
+	       "list of process *: of generation *, but the process is in generation *");
 	BROKEN(p->head, FIELD(p->head, 0, UINT32_MAX, 77), "list of process *: slot 77, which does not exist");
 	BROKEN(*link, 4095, "list of process *: slot 4095, which does not exist");
 	BROKEN(*last, first, "list of process *: slot * is on a list for the second time");
@@ -657,7 +738,7 @@ START_TEST(lists_are_judged)
 }
 END_TEST
 
-/* ---- tables ---------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- tables ------------------------------------------------------------------------------------------ */
 
 START_TEST(policies_are_judged)
 {
@@ -667,7 +748,7 @@ START_TEST(policies_are_judged)
 	BROKEN_IN(p->name, memset(p->name, 'x', sizeof(p->name)), "policy 0: its name does not end");
 	BROKEN(p->size, 0, "policy 0 'spin': 0 bytes of state aligned to 4 are not allowed");
 	BROKEN(p->align, 3, "policy 0 'spin': 4 bytes of state aligned to 3 are not allowed");
-	BROKEN_IN(p[1].name, strcpy(p[1].name, "spin"), "policy 1 'spin': policy 0 has the same name");
+	BROKEN_IN(p[1].name, memcpy(p[1].name, "spin", 5), "policy 1 'spin': policy 0 has the same name");
 	expect_sound("put right");
 }
 END_TEST
@@ -706,19 +787,26 @@ START_TEST(name_table_is_judged)
 	for (far = (i + 5) & mask; e[far] != SHV_NAME_EMPTY; far = (far + 1) & mask)
 		;
 
-	BROKEN(f.super->names_root, f.super->names_root | UINT64_C(40) << 32, "names: the root says *, but those pages are no name table");
-	BROKEN(f.super->names_root, FIELD(f.super->names_root, 0, UINT32_MAX, 0xffffff), "names: the root says *");
+	BROKEN(f.super->names_root, f.super->names_root | UINT64_C(40) << 32,
+	       "names: the root says *, but those pages are no name table");
+	BROKEN(f.super->names_root, FIELD(f.super->names_root, 0, UINT32_MAX, 0xffffff),
+	       "names: the root says *");
 	BROKEN(f.super->names_root, 0, "names: names_live is 2, but the table has 0");
 	BROKEN(f.super->names_used, f.super->names_used + 1, "names: names_used is *, but the table has *");
 	BROKEN(f.super->names_live, 3, "names: names_live is 3, but the table has 2");
-	BROKEN(*by_text, FIELD(*by_text, 0, UINT32_MAX, 77), "name table entry *: leads to slot 77, which is no name");
-	BROKEN(*by_text, FIELD(*by_text, 0, UINT32_MAX, slot_of(f.none)), "name table entry *: leads to slot *, which is no name");
-	BROKEN(*by_text, *by_text ^ UINT64_C(1) << 40, "name table entry *: has hash * of 'first' in slot *, which should be *");
-	BROKEN(*by_target, *by_target ^ UINT64_C(1) << 40, "name table entry *: has hash * of 'first' in slot *, which should be *");
+	BROKEN(*by_text, FIELD(*by_text, 0, UINT32_MAX, 77),
+	       "name table entry *: leads to slot 77, which is no name");
+	BROKEN(*by_text, FIELD(*by_text, 0, UINT32_MAX, slot_of(f.none)),
+	       "name table entry *: leads to slot *, which is no name");
+	BROKEN(*by_text, *by_text ^ UINT64_C(1) << 40,
+	       "name table entry *: has hash * of 'first' in slot *, which should be *");
+	BROKEN(*by_target, *by_target ^ UINT64_C(1) << 40,
+	       "name table entry *: has hash * of 'first' in slot *, which should be *");
 	BROKEN(*by_text, SHV_NAME_TOMB, "name in slot *: is not in the table by its text");
 	BROKEN(*by_target, SHV_NAME_TOMB, "name in slot *: is not in the table by its target");
 	BROKEN(*by_target, SHV_NAME_TOMB, "names: 2 entries by text, but 1 by target");
-	BROKEN(*by_text, *name_entry(&f, other, false), "name table entry *: the name in slot * is there by its text already");
+	BROKEN(*by_text, *name_entry(&f, other, false),
+	       "name table entry *: the name in slot * is there by its text already");
 	BROKEN_IN(*(uint64_t(*)[SHV_PAGE_SIZE / 8])(void *)e, (e[far] = *by_text, *by_text = SHV_NAME_EMPTY),
 		  "name table entry *: cannot be found from *, for entry * is empty");
 	expect_sound("put right");
@@ -737,16 +825,19 @@ START_TEST(names_are_judged)
 	BROKEN(n->len, 300, "name in slot *: a length of 300 is not possible");
 	BROKEN(n->text[1], 0, "name in slot *: does not end after its 5 bytes");
 	BROKEN(n->target, 77, "name 'first' in slot *: of slot 77 generation 0, which is no object");
-	BROKEN(n->target, n->target + (UINT64_C(1) << 32), "name 'first' in slot *: of slot * generation 2, which is no object");
+	BROKEN(n->target, n->target + (UINT64_C(1) << 32),
+	       "name 'first' in slot *: of slot * generation 2, which is no object");
 	BROKEN(n->target, m->target, "name table entry *: slot *, called '*', has another name too");
-	BROKEN_IN(*(char(*)[20])m->text, (m->len = 5, strcpy(m->text, "first")), "name table entry *: the name 'first' is there twice");
+	BROKEN_IN(*(char(*)[20])m->text, (m->len = 5, memcpy(m->text, "first", 6)),
+		  "name table entry *: the name 'first' is there twice");
 	m->len = 11;
-	BROKEN(*target, *target & ~SHV_HDR_NAMED, "name 'first' in slot *: the header of slot * does not say that it has one");
+	BROKEN(*target, *target & ~SHV_HDR_NAMED,
+	       "name 'first' in slot *: the header of slot * does not say that it has one");
 	expect_sound("put right");
 }
 END_TEST
 
-/* ---- many findings, and an arena in use ---------------------------------------------------------------------------------------------------------- */
+/* ---- many findings, and an arena in use -------------------------------------------------------------- */
 
 START_TEST(a_thousand_findings_are_told_and_all_are_counted)
 {
@@ -777,9 +868,10 @@ static void busy(shv_arena *a, unsigned seed, const int *stop)
 	for (unsigned i = 0; !__atomic_load_n(stop, __ATOMIC_RELAXED); i++) {
 		unsigned k = (seed = seed * 1103515245u + 12345u) >> 16 & 63;
 		if (!v[k]) {
-			v[k] = seed & 0x400 ? shv_array_new(a, SHV_INT, seed >> 20, NULL, SHV_RECURSIVE) : SHV_VALUE(a, long, 1, SHV_PLAIN);
+			v[k] = seed & 0x400 ? shv_array_new(a, SHV_INT, seed >> 20, NULL, SHV_RECURSIVE)
+					    : SHV_VALUE(a, long, 1, SHV_PLAIN);
 			snprintf(name, sizeof(name), "%u-%u", getpid(), k);
-			if (v[k] && k < 8)
+			if (k < 8 && v[k])
 				shv_publish(v[k], name);
 			continue;
 		}

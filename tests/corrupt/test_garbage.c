@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Copies of an arena with garbage in them: attaching read-only gives a documented error, or everything that reads can be asked and
- * answers in bounded time. Each copy is looked at by a child, so that a crash is a failure that names the seed.
+ * Copies of an arena with garbage in them: attaching read-only gives a documented error, or everything that
+ * reads can be asked and answers in bounded time. Each copy is looked at by a child, so that a crash is a
+ * failure that names the seed.
  *
  * SHV_SEED chooses the random cases; with SHV_SLOW there are many.
  */
+#include "config.h"
+
 #include "corrupt/fixture.h"
 #include "support/suite.h"
 
@@ -18,8 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SECONDS 30          /* for one copy; a second is plenty */
-#define ITEMS 2000000u      /* no iterator may give more: there are not that many things */
+#define SECONDS 30       /* for one copy; a second is plenty */
+#define ITEMS   2000000u /* no iterator may give more: there are not that many things */
 
 static struct fixture f;
 
@@ -33,7 +36,7 @@ static void teardown(void)
 	fixture_end(&f);
 }
 
-/* ---- random numbers ------------------------------------------------------------------------------------------- */
+/* ---- random numbers ---------------------------------------------------------------------------------- */
 
 static uint64_t state;
 
@@ -52,7 +55,7 @@ static uint64_t first_seed(void)
 	return s ? strtoull(s, NULL, 0) : (uint64_t)time(NULL);
 }
 
-/* ---- copies ------------------------------------------------------------------------------------------------------ */
+/* ---- copies ------------------------------------------------------------------------------------------ */
 
 struct copy {
 	int fd;
@@ -86,7 +89,7 @@ static void copy_end(struct copy *c)
 	close(c->fd);
 }
 
-/* ---- a reader that looks at everything ------------------------------------------------------------------------------ */
+/* ---- a reader that looks at everything --------------------------------------------------------------- */
 
 static void leave(const char *why, const char *what)
 {
@@ -95,18 +98,18 @@ static void leave(const char *why, const char *what)
 }
 
 /* Iterators end, with 0 or a documented error. */
-#define WALK(next, type, item, body)                                                         \
-	do {                                                                                 \
-		uint64_t cursor = 0, n = 0;                                                  \
-		struct type item = { .size = sizeof(item) };                                 \
-		int r_;                                                                      \
-		while ((r_ = next(a, &cursor, &item)) == 1) {                                \
-			if (n++ > ITEMS)                                                     \
-				leave(#next, "does not end");                                \
-			body;                                                                \
-		}                                                                            \
-		if (r_ != 0 && r_ != -EUCLEAN && r_ != -EINVAL && r_ != -ENOTRECOVERABLE)    \
-			leave(#next, "an error that is not documented");                     \
+#define WALK(next, type, item, body)                                                      \
+	do {                                                                              \
+		uint64_t cursor = 0, n = 0;                                               \
+		struct type item = { .size = sizeof(item) };                              \
+		int r_;                                                                   \
+		while ((r_ = next(a, &cursor, &item)) == 1) {                             \
+			if (n++ > ITEMS)                                                  \
+				leave(#next, "does not end");                             \
+			body;                                                             \
+		}                                                                         \
+		if (r_ != 0 && r_ != -EUCLEAN && r_ != -EINVAL && r_ != -ENOTRECOVERABLE) \
+			leave(#next, "an error that is not documented");                  \
 	} while (0)
 
 static void look_at_value(shv_arena *a, shv_ref ref)
@@ -196,11 +199,12 @@ static void look_in_child(const struct copy *c, const char *what, uint64_t seed)
 		_exit(0);
 	}
 	waitpid(child, &status, 0);
-	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s, seed %llu: status %x%s", what, (unsigned long long)seed,
-		      status, WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? " (does not end)" : "");
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s, seed %llu: status %x%s", what,
+		      (unsigned long long)seed, status,
+		      WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? " (does not end)" : "");
 }
 
-/* ---- whole regions ----------------------------------------------------------------------------------------------------- */
+/* ---- whole regions ----------------------------------------------------------------------------------- */
 
 struct region {
 	const char *name;
@@ -218,8 +222,10 @@ static unsigned regions(struct region *r)
 	const struct shv_geo *g = f.g;
 	const struct region all[] = {
 		{ "constants", 0, sizeof(struct shv_super_const) },
-		{ "rest of the superblock", sizeof(struct shv_super_const), sizeof(struct shv_super_shm) - sizeof(struct shv_super_const) },
-		{ "intents", offsetof(struct shv_super_shm, recovery), sizeof(struct shv_super_shm) - offsetof(struct shv_super_shm, recovery) },
+		{ "rest of the superblock", sizeof(struct shv_super_const),
+		  sizeof(struct shv_super_shm) - sizeof(struct shv_super_const) },
+		{ "intents", offsetof(struct shv_super_shm, recovery),
+		  sizeof(struct shv_super_shm) - offsetof(struct shv_super_shm, recovery) },
 		{ "policies", g->policies_off, g->graves_off - g->policies_off },
 		{ "graves", g->graves_off, g->processes_off - g->graves_off },
 		{ "processes", g->processes_off, g->threads_off - g->processes_off },
@@ -231,7 +237,10 @@ static unsigned regions(struct region *r)
 		{ "summaries", g->sums_off, g->data_off - g->sums_off },
 		{ "pool", g->data_off, f.super->pool_pages << SHV_PAGE_SHIFT },
 		{ "name table", g->data_off + ((f.super->names_root & UINT32_MAX) << SHV_PAGE_SHIFT), 4096 },
-		{ "slots", g->data_off + ((uint64_t)SHV_CHUNK_PAGE(*chunk_entry(f.base, g, slot_of(f.none) / SHV_SLOTS_PER_CHUNK)) << SHV_PAGE_SHIFT),
+		{ "slots",
+		  g->data_off + ((uint64_t)SHV_CHUNK_PAGE(
+					 *chunk_entry(f.base, g, slot_of(f.none) / SHV_SLOTS_PER_CHUNK))
+				 << SHV_PAGE_SHIFT),
 		  SHV_CHUNK_BYTES },
 	};
 
@@ -270,12 +279,14 @@ START_TEST(region_of_garbage_is_survived)
 }
 END_TEST
 
-/* ---- single words -------------------------------------------------------------------------------------------------------- */
+/* ---- single words ------------------------------------------------------------------------------------ */
 
 /* Values that are more often wrong than random ones. */
 static uint64_t nasty(uint64_t was)
 {
-	static const uint64_t v[] = { 0, 1, UINT64_MAX, UINT32_MAX, UINT64_C(1) << 63, UINT64_C(1) << 32, 0xfff, INT64_MAX };
+	static const uint64_t v[] = {
+		0, 1, UINT64_MAX, UINT32_MAX, UINT64_C(1) << 63, UINT64_C(1) << 32, 0xfff, INT64_MAX
+	};
 
 	switch (rnd() % 5) {
 	case 0:
@@ -307,7 +318,8 @@ START_TEST(wrong_words_are_survived)
 		for (uint64_t n = 1 + rnd() % 20; n; n--) {
 			const struct region *at = &r[1 + rnd() % (REGIONS - 1)]; /* the constants are summed */
 			/* Near the start, where something is in use. */
-			uint64_t off = at->off + (rnd() % (rnd() % 2 ? at->size : min(at->size, 512)) & ~UINT64_C(7));
+			uint64_t off =
+				at->off + (rnd() % (rnd() % 2 ? at->size : min(at->size, 512)) & ~UINT64_C(7));
 			uint64_t w;
 			memcpy(&w, c.p + off, 8);
 			w = nasty(w);
@@ -347,7 +359,7 @@ START_TEST(forged_constants_are_survived)
 }
 END_TEST
 
-/* ---- files of other sizes and kinds ---------------------------------------------------------------------------------------- */
+/* ---- files of other sizes and kinds ------------------------------------------------------------------ */
 
 START_TEST(short_and_foreign_files_are_refused)
 {
@@ -384,9 +396,11 @@ START_TEST(pool_past_the_end_of_the_file_is_survived)
 	for (uint64_t p = pages; p < f.g->max_pages; p++)
 		*page_entry(c.p, f.g, p) = page_make(SHV_PG_OWNED, 0, 0, 1);
 	for (unsigned i = 0; i < 100; i++) {
-		struct shv_slot_shm *s = (struct shv_slot_shm *)(void *)(c.p + ((char *)slot_for(&f, f.none) - f.base)) + i;
+		struct shv_slot_shm *s =
+			(struct shv_slot_shm *)(void *)(c.p + ((char *)slot_for(&f, f.none) - f.base)) + i;
 		s->word = slot_word(SHV_SLOT_LIVE, 0, 3, 0, 1);
-		s->what = what_make(f.g->data_off + ((f.g->max_pages - 1 - i) << SHV_PAGE_SHIFT), 8, SHV_KIND_RAW, SHV_POL_RAW);
+		s->what = what_make(f.g->data_off + ((f.g->max_pages - 1 - i) << SHV_PAGE_SHIFT), 8,
+				    SHV_KIND_RAW, SHV_POL_RAW);
 	}
 	look_in_child(&c, "pool past the end", 0);
 	copy_end(&c);

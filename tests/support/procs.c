@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -35,11 +36,16 @@ void need_failed(const char *file, int line, const char *format, ...)
 
 pid_t start(int (*body)(void *arg), void *arg)
 {
-	pid_t pid = fork();
+	pid_t parent = getpid(), pid = fork();
 
 	NEED(pid >= 0, "fork");
-	if (!pid)
+	if (!pid) {
+		/* Whatever becomes of the test, its children do not outlive it. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(NEED_FAILED);
 		_exit(body(arg));
+	}
 	return pid;
 }
 

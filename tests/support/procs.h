@@ -28,7 +28,7 @@ __attribute__((noreturn, format(printf, 3, 4))) void need_failed(const char *fil
 
 /* ---- processes ---- */
 
-/* A child that runs body(arg) and ends with what that returns, by _exit. */
+/* A child that runs body(arg) and ends with what that returns, by _exit. It dies with the thread that started it. */
 pid_t start(int (*body)(void *arg), void *arg);
 /* Waits for it: its exit status, or minus the signal that killed it. */
 int finish(pid_t pid);

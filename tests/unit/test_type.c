@@ -241,6 +241,12 @@ static const struct format {
 	{ "T{=b:a:=d:b:}", "^T{b:a:d:b:}", 9, 1, true },
 	{ "T{<b:a:<T{<d:a:}:b:}", "^T{b:a:T{d:a:}:b:}", 9, 1, true },
 	{ "T{<b:a:x<d:b:}", "^T{b:a:xd:b:}", 10, 1, true },
+	{ "<T{<b:a:<d:b:}", "^T{b:a:d:b:}", 9, 1, true },
+	{ "1T{<b:a:<d:b:}", "(1)^T{b:a:d:b:}", 9, 1, true },
+	{ "^T{T{x}>i}", "^T{T{x}>i}", 5, 1, true },
+	{ "T{>iT{<b:a:d:b:}}", "^T{>i^T{b:a:d:b:}}", 13, 1, true },
+	{ "^T{h^T{T{x}>i}}", "^T{h^T{T{x}>i}}", 7, 1, true },
+	{ "^T{hT{T{}>i}}", "^T{hT{T{}>i}}", 6, 1, true },
 	{ "T{i:\xc3\xa9t\xc3\xa9:}", "T{i:\xc3\xa9t\xc3\xa9:}", 4, 4, false },
 	{ "T{i:a b.c[0]:}", "T{i:a b.c[0]:}", 4, 4, false },
 };
@@ -481,6 +487,73 @@ START_TEST(changed_formats_are_read_or_refused)
 				ck_assert(errno == EINVAL || errno == EOVERFLOW);
 		}
 	}
+}
+END_TEST
+
+static unsigned pick(uint64_t *seed, unsigned n)
+{
+	*seed = *seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+	return (unsigned)(*seed >> 33) % n;
+}
+
+/* An item of a random format: mostly well-formed, in all combinations of what may stand there. */
+static char *random_item(char *p, uint64_t *seed, unsigned depth)
+{
+	static const char modes[] = "@=<>!^<><>", codes[] = "cbB?hHiIlLqQefduwspxxnN";
+
+	if (!pick(seed, 3))
+		*p++ = modes[pick(seed, sizeof(modes) - 1)];
+	if (!pick(seed, 5))
+		p += sprintf(p, pick(seed, 3) ? "(%u)" : "(%u,2)", pick(seed, 4));
+	if (!pick(seed, 3))
+		*p++ = modes[pick(seed, sizeof(modes) - 1)];
+	if (!pick(seed, 8))
+		p += sprintf(p, "%u", pick(seed, 4));
+	if (depth < 4 && !pick(seed, 4)) {
+		p = stpcpy(p, "T{");
+		for (unsigned n = pick(seed, 5); n; n--)
+			p = random_item(p, seed, depth + 1);
+		*p++ = '}';
+	} else if (!pick(seed, 6)) {
+		p = stpcpy(p, pick(seed, 2) ? "Zf" : "Zd");
+	} else {
+		*p++ = codes[pick(seed, sizeof(codes) - 1)];
+	}
+	if (!pick(seed, 3))
+		p += sprintf(p, ":m%u:", pick(seed, 1000000));
+	return p;
+}
+
+/* The type and all that it is made of. */
+static void assert_parts_round_trip(const struct shv_type *t)
+{
+	if (t->size)
+		assert_round_trip(t);
+	if (t->kind == TYPE_ARRAY)
+		assert_parts_round_trip(t->item);
+	for (size_t i = 0; t->kind == TYPE_STRUCT && i < t->count; i++)
+		assert_parts_round_trip(t->fields[i].type);
+}
+
+START_TEST(random_formats_and_their_parts_round_trip)
+{
+	static char text[1 << 16];
+	uint64_t seed = 20240229;
+	unsigned read = 0, n = 20000;
+
+	for (unsigned i = 0; i < n; i++) {
+		char *p = text;
+		const shv_type *t;
+
+		for (unsigned items = 1 + pick(&seed, 3); items; items--)
+			p = random_item(p, &seed, 0);
+		*p = '\0';
+		t = shv_type_parse(text);
+		if (t)
+			assert_parts_round_trip(t);
+		read += t != NULL;
+	}
+	ck_assert_uint_gt(read, n / 4);
 }
 END_TEST
 
@@ -909,6 +982,7 @@ int main(void)
 	tcase_add_test(format, pointers_are_refused_with_the_reason);
 	tcase_add_test(format, every_beginning_of_a_format_is_read_or_refused);
 	tcase_add_test(format, changed_formats_are_read_or_refused);
+	tcase_add_test(format, random_formats_and_their_parts_round_trip);
 	tcase_add_test(format, nesting_has_a_limit);
 	tcase_add_test(format, dimensions_have_a_limit);
 	tcase_add_test(format, names_have_a_limit);

@@ -176,7 +176,7 @@ START_TEST(halves_are_printed_so_that_they_come_back)
 		unsigned exponent = i >> 10;
 
 		values[i] = (exponent ? 1 + (i & 0x3ff) / 1024.0 : (i & 0x3ff) / 1024.0) *
-			    pow(2, (exponent ? (int)exponent : 1) - 15);
+			    ldexp(1, (int)(exponent ? exponent : 1) - 15);
 	}
 	/* powers of two among them, whose neighbours are not equally far */
 	for (uint32_t i = 0; i < 0x7c00; i += i % 1024 == 1014 ? 10 : 13) {

@@ -1,0 +1,666 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Operations that a child performs and dies in, what must hold afterwards, and how the survivor tells that nothing leaked. Shared by
+ * test_crash.c (death at named points) and test_step.c (death at any instruction), which set MANY first.
+ */
+#ifndef TESTS_FAULT_SCENARIOS_H
+#define TESTS_FAULT_SCENARIOS_H
+
+#include "support/suite.h"
+
+#include <errno.h>
+#include <shv/shv.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* There only in builds with --enable-fault-injection. */
+void shv_fault_arm_crash(const char *spec) __attribute__((weak));
+void shv_fault_log(int fd) __attribute__((weak));
+
+static void arm_crash(const char *spec)
+{
+	if (shv_fault_arm_crash)
+		shv_fault_arm_crash(spec);
+}
+
+/* What a scenario works on. Shared with the child by fork, except `shared`, which both see. */
+struct stage {
+	shv_arena *a;
+	shv_value *v[MANY + 8];
+	void *raw;
+	shv_lock *lock;
+	struct {
+		long acknowledged; /* what the child says is done */
+		shv_ref ref[MANY + 8];
+	} *shared;
+};
+
+struct scenario {
+	const char *name;
+	void (*before)(struct stage *s);  /* by the survivor */
+	void (*warm)(struct stage *s);    /* by the child, not yet armed; may be NULL */
+	void (*act)(struct stage *s);     /* by the child, armed */
+	void (*verify)(struct stage *s, bool died);
+	bool points; /* sets its stage by crash points */
+};
+
+static void report(void *ctx, const char *what)
+{
+	fprintf(stderr, "# %s: %s\n", (const char *)ctx, what);
+}
+
+#define REQUIRE(x)                                                                                                   \
+	do {                                                                                                         \
+		if (!(x)) {                                                                                          \
+			fprintf(stderr, "# child: %s:%d: %s: %s\n", __FILE__, __LINE__, #x, shv_errmsg());           \
+			_exit(9);                                                                                    \
+		}                                                                                                    \
+	} while (0)
+
+/* ---- scenarios ------------------------------------------------------------------------------------------ */
+
+static void none(struct stage *s)
+{
+	(void)s;
+}
+
+static void warm_child(struct stage *s)
+{
+	void *p = shv_raw_new(s->a, SHV_LONG, NULL);
+	shv_value *v = SHV_VALUE(s->a, long, 1);
+
+	REQUIRE(p && v && !shv_raw_free(p) && !shv_value_free(v));
+}
+
+static void create_values(struct stage *s)
+{
+	for (int i = 0; i < MANY; i++) {
+		shv_value *v = shv_value_new(s->a, SHV_INT, &i, i % 2 ? SHV_PLAIN : SHV_NONE);
+		REQUIRE(v);
+		s->shared->ref[i] = shv_ref_of(v);
+		s->shared->acknowledged = i + 1;
+	}
+}
+
+static void acknowledged_are_there(struct stage *s, bool died)
+{
+	(void)died;
+	for (long i = 0; i < s->shared->acknowledged; i++) {
+		shv_value *v = shv_deref(s->a, s->shared->ref[i]);
+		ck_assert_msg(v != NULL, "value %ld is lost: %s", i, shv_errmsg());
+		ck_assert_int_eq(SHV_LOAD(v, int), i);
+	}
+}
+
+static void create_large(struct stage *s)
+{
+	static char text[300000];
+
+	memset(text, 'x', sizeof(text));
+	shv_value *v = shv_array_new(s->a, SHV_CHAR, sizeof(text), text, SHV_RECURSIVE);
+	REQUIRE(v);
+	s->shared->ref[0] = shv_ref_of(v);
+	REQUIRE(shv_raw_array_new(s->a, SHV_LONG, 100000, NULL));
+	s->shared->acknowledged = 1;
+}
+
+static void large_is_whole(struct stage *s, bool died)
+{
+	shv_value *v;
+
+	(void)died;
+	if (!s->shared->acknowledged)
+		return;
+	v = shv_deref(s->a, s->shared->ref[0]);
+	ck_assert_ptr_nonnull(v);
+	ck_assert_uint_eq(shv_len(v), 300000);
+	for (size_t i = 0; i < 300000; i += 999)
+		ck_assert_int_eq(*(char *)shv_at(v, i), 'x');
+}
+
+static void survivor_values(struct stage *s)
+{
+	for (int i = 0; i < MANY; i++) {
+		s->v[i] = shv_value_new(s->a, SHV_INT, &i, i % 3 == 0 ? SHV_RECURSIVE : i % 3 == 1 ? SHV_NONE : SHV_HANDOFF);
+		ck_assert_ptr_nonnull(s->v[i]);
+		s->shared->ref[i] = shv_ref_of(s->v[i]);
+	}
+}
+
+/* The child frees what the survivor made: foreign frees. */
+static void free_foreign(struct stage *s)
+{
+	for (int i = 0; i < MANY; i++) {
+		REQUIRE(!shv_value_free(s->v[i]));
+		s->shared->acknowledged = i + 1;
+	}
+}
+
+static void freed_are_gone(struct stage *s, bool died)
+{
+	(void)died;
+	for (long i = 0; i < MANY; i++) {
+		shv_value *v = shv_deref(s->a, s->shared->ref[i]);
+		if (i < s->shared->acknowledged)
+			ck_assert_msg(v == NULL, "value %ld was freed and is there", i);
+		else if (i > s->shared->acknowledged)
+			ck_assert_msg(v && SHV_LOAD(v, int) == i, "value %ld was not freed and is lost", i);
+	}
+}
+
+static void free_own(struct stage *s)
+{
+	create_values(s);
+	s->shared->acknowledged = 0;
+	for (int i = 0; i < MANY; i++) {
+		REQUIRE(!shv_value_free(shv_deref(s->a, s->shared->ref[i])));
+		s->shared->acknowledged = i + 1;
+	}
+	s->shared->acknowledged = 0;
+	memset(s->shared->ref, 0, sizeof(s->shared->ref));
+}
+
+static void drain(struct stage *s)
+{
+	/* A grandchild frees what the child made; then the child makes more, which drains its list. */
+	shv_value *v[MANY + 8];
+	int status;
+	pid_t pid;
+
+	for (int i = 0; i < MANY; i++)
+		REQUIRE((v[i] = shv_value_new(s->a, SHV_INT, &i, SHV_RECURSIVE)));
+	arm_crash(NULL);
+	pid = fork();
+	if (!pid) {
+		for (int i = 0; i < MANY; i++)
+			REQUIRE(!shv_value_free(v[i]));
+		REQUIRE(!shv_arena_detach(s->a));
+		_exit(0);
+	}
+	REQUIRE(waitpid(pid, &status, 0) == pid && !status);
+}
+
+static char armed_spec[32];
+
+static void drain_act(struct stage *s)
+{
+	drain(s);
+	arm_crash(armed_spec);
+	create_values(s);
+}
+
+static void two_numbers(struct stage *s)
+{
+	long zero = 0;
+
+	s->v[0] = shv_value_new(s->a, SHV_LONG, &zero, SHV_RECURSIVE);
+	s->v[1] = shv_value_new(s->a, SHV_LONG, &zero, SHV_NONE);
+	s->v[2] = shv_value_new(s->a, SHV_LONG, &zero, SHV_HANDOFF);
+	ck_assert(s->v[0] && s->v[1] && s->v[2]);
+}
+
+static void set_and_add(struct stage *s)
+{
+	for (long i = 1; i <= 3; i++)
+		for (int k = 0; k < 3; k++) {
+			long e = 2 * i - 1, d = 2 * i;
+			REQUIRE(shv_set(s->v[k], &e, sizeof(e)) >= 0);
+			REQUIRE(shv_compare_exchange(s->v[k], &e, &d, sizeof(e)) >= 0);
+			REQUIRE(shv_add(s->v[k], 0, NULL) >= 0);
+			s->shared->acknowledged = i;
+		}
+}
+
+static void numbers_are_near(struct stage *s, bool died)
+{
+	(void)died;
+	for (int k = 0; k < 3; k++) {
+		long x = -1;
+		int r = shv_get(s->v[k], &x, sizeof(x));
+		ck_assert_msg(r == 0 || r == SHV_RECOVERED, "get: %d %s", r, shv_errmsg());
+		ck_assert_msg(x >= 0 && x <= 6, "content %ld", x);
+		ck_assert_int_ge(x, 2 * (s->shared->acknowledged - 1));
+	}
+}
+
+static void hold_all(struct stage *s)
+{
+	struct timespec soon = { 0, 1000000 };
+
+	for (int i = 0; i < MANY; i++)
+		REQUIRE(shv_acquire(s->v[i]) >= 0 && shv_acquire_for(s->v[i], &soon) != 1);
+	for (int i = 0; i < MANY; i++) {
+		shv_release(s->v[i]);
+		shv_release(s->v[i]);
+	}
+}
+
+static void locks_can_be_had(struct stage *s, bool died)
+{
+	(void)died;
+	for (int i = 0; i < MANY; i++) {
+		int r = shv_try_acquire(s->v[i]);
+		ck_assert_msg(r == 0 || r == SHV_RECOVERED, "lock %d: %d %s", i, r, shv_errmsg());
+		ck_assert_int_eq(shv_release(s->v[i]), 0);
+	}
+}
+
+/* Somebody died holding locks; the child inherits them and dies too. */
+static void dead_holder(struct stage *s)
+{
+	pid_t pid;
+
+	survivor_values(s);
+	pid = fork();
+	if (!pid) {
+		for (int i = 0; i < MANY; i++)
+			if (shv_acquire(s->v[i]))
+				_exit(1);
+		kill(getpid(), SIGKILL);
+	}
+	waitpid(pid, NULL, 0);
+}
+
+static void inherit_locks(struct stage *s)
+{
+	for (int i = 0; i < MANY; i++)
+		REQUIRE(shv_acquire(s->v[i]) >= 0 && !shv_release(s->v[i]));
+}
+
+static void wait_for_lock(struct stage *s)
+{
+	struct timespec soon = { 0, 2000000 };
+	int r = shv_acquire_for(s->v[0], &soon);
+
+	REQUIRE(r == -ETIMEDOUT);
+}
+
+static void survivor_holds(struct stage *s)
+{
+	survivor_values(s);
+	ck_assert_int_eq(shv_acquire(s->v[0]), 0);
+}
+
+static void still_held(struct stage *s, bool died)
+{
+	(void)died;
+	ck_assert_int_eq(shv_release(s->v[0]), 0);
+	locks_can_be_had(s, died);
+}
+
+static void publish(struct stage *s)
+{
+	char name[32];
+
+	for (int i = 0; i < MANY; i++) {
+		snprintf(name, sizeof(name), "name %d", i);
+		REQUIRE(!shv_publish(s->v[i], name));
+		s->shared->acknowledged = i + 1;
+	}
+}
+
+static void names_are_there(struct stage *s, bool died)
+{
+	char name[32];
+
+	(void)died;
+	for (int i = 0; i < MANY; i++) {
+		snprintf(name, sizeof(name), "name %d", i);
+		if (i < s->shared->acknowledged)
+			ck_assert_msg(shv_find(s->a, name) == s->v[i], "'%s' is lost", name);
+		else if (i > s->shared->acknowledged)
+			ck_assert_ptr_null(shv_find(s->a, name));
+	}
+}
+
+static void survivor_names(struct stage *s)
+{
+	survivor_values(s);
+	publish(s);
+	s->shared->acknowledged = 0;
+}
+
+static void unpublish(struct stage *s)
+{
+	char name[32];
+
+	for (int i = 0; i < MANY; i++) {
+		snprintf(name, sizeof(name), "name %d", i);
+		REQUIRE(!shv_unpublish(s->a, name));
+		s->shared->acknowledged = i + 1;
+	}
+}
+
+static void names_are_gone(struct stage *s, bool died)
+{
+	char name[32];
+
+	(void)died;
+	for (int i = 0; i < MANY; i++) {
+		snprintf(name, sizeof(name), "name %d", i);
+		if (i < s->shared->acknowledged)
+			ck_assert_ptr_null(shv_find(s->a, name));
+		else if (i > s->shared->acknowledged)
+			ck_assert_ptr_eq(shv_find(s->a, name), s->v[i]);
+	}
+}
+
+static void free_named(struct stage *s)
+{
+	free_foreign(s);
+}
+
+static void named_freed(struct stage *s, bool died)
+{
+	names_are_gone(s, died);
+	freed_are_gone(s, died);
+}
+
+/* The table is built anew. Most points in it are reached once, so the names before are made unarmed. */
+static void many_names(struct stage *s)
+{
+	char name[32];
+
+	survivor_values(s);
+	for (int i = 0; i < 180; i++) {
+		shv_value *v = SHV_VALUE(s->a, int, i);
+		snprintf(name, sizeof(name), "other %d", i);
+		ck_assert(v && !shv_publish(v, name));
+	}
+}
+
+static void publish_more(struct stage *s)
+{
+	char name[32];
+
+	publish(s);
+	for (int i = 0; i < 60; i++) {
+		shv_value *v = SHV_VALUE(s->a, int, i);
+		snprintf(name, sizeof(name), "more %d", i);
+		REQUIRE(v && !shv_publish(v, name));
+	}
+}
+
+static void find_or_new(struct stage *s)
+{
+	int one = 1, created = 0;
+
+	REQUIRE(shv_find_or_new(s->a, "it", SHV_INT, &one, SHV_RECURSIVE, &created) && created);
+	s->shared->acknowledged = 1;
+}
+
+static void found(struct stage *s, bool died)
+{
+	shv_value *v = shv_find(s->a, "it");
+
+	(void)died;
+	ck_assert(v || !s->shared->acknowledged);
+	if (v)
+		ck_assert_int_eq(SHV_LOAD(v, int), 1);
+}
+
+static void shared_locks(struct stage *s)
+{
+	shv_lock *l = shv_lock_new(s->a, SHV_PLAIN);
+
+	REQUIRE(l);
+	for (int i = 0; i < 8; i++) {
+		shv_value *v = shv_value_new(s->a, SHV_INT, &i, SHV_SHARED(l));
+		REQUIRE(v && !shv_acquire(v) && !shv_release(v));
+	}
+	REQUIRE(!shv_lock_free(l));
+	REQUIRE(!shv_arena_trim(s->a));
+}
+
+static int never(void *state, const struct timespec *deadline)
+{
+	(void)state;
+	(void)deadline;
+	return 0;
+}
+static int never_mind(void *state)
+{
+	(void)state;
+	return 0;
+}
+static const struct shv_lock_policy policy = {
+	.struct_size = sizeof(policy), .name = "never mind", .size = 4, .align = 4, .acquire = never, .release = never_mind
+};
+
+static void tables(struct stage *s)
+{
+	const shv_type *t = shv_type_parse("T{i:a:d:b:}");
+
+	REQUIRE(t && !shv_lock_register(s->a, &policy));
+	REQUIRE(shv_value_new(s->a, t, NULL, SHV_POLICY(&policy)));
+}
+
+static void trim(struct stage *s)
+{
+	free_own(s);
+	REQUIRE(!shv_arena_trim(s->a));
+}
+
+/* A dead owner with blocks on its list that others pushed. */
+static void dead_owner_with_list(struct stage *s)
+{
+	int to[2], from[2];
+	char c;
+	pid_t pid;
+
+	ck_assert(!pipe(to) && !pipe(from));
+	pid = fork();
+	if (!pid) {
+		create_values(s);
+		REQUIRE(write(from[1], "x", 1) == 1 && read(to[0], &c, 1) == 1);
+		kill(getpid(), SIGKILL);
+	}
+	ck_assert(read(from[0], &c, 1) == 1);
+	for (int i = 0; i < MANY / 2; i++)
+		ck_assert_int_eq(shv_value_free(shv_deref(s->a, s->shared->ref[i])), 0);
+	ck_assert(write(to[1], "x", 1) == 1);
+	waitpid(pid, NULL, 0);
+	close(to[0]), close(to[1]), close(from[0]), close(from[1]);
+}
+
+static void second_half_is_there(struct stage *s, bool died)
+{
+	(void)died;
+	for (int i = 0; i < MANY; i++) {
+		shv_value *v = shv_deref(s->a, s->shared->ref[i]);
+		ck_assert(i < MANY / 2 ? !v : v && SHV_LOAD(v, int) == i);
+	}
+}
+
+static void attach_and_detach(struct stage *s)
+{
+	/* The child of a fork is a new process; its first call registers it, and detach leaves. */
+	create_values(s);
+	REQUIRE(!shv_arena_detach(s->a));
+}
+
+/* A dead process with values of all kinds, which the child recovers. */
+static void dead_owner(struct stage *s)
+{
+	pid_t pid;
+
+	survivor_values(s);
+	pid = fork();
+	if (!pid) {
+		s->shared->acknowledged = 0;
+		create_values(s);
+		create_large(s);
+		s->shared->acknowledged = 1; /* slot 0 is the large one now */
+		for (int i = 0; i < MANY; i += 3)
+			REQUIRE(!shv_acquire(s->v[i]));
+		REQUIRE(!shv_value_free(s->v[1]));
+		kill(getpid(), SIGKILL);
+	}
+	waitpid(pid, NULL, 0);
+}
+
+static void recover(struct stage *s)
+{
+	REQUIRE(shv_arena_recover(s->a, NULL) >= 0);
+}
+
+static void dead_owner_in_order(struct stage *s, bool died)
+{
+	large_is_whole(s, died);
+	for (int i = 0; i < MANY; i += 3) {
+		int r = shv_try_acquire(s->v[i]);
+		ck_assert_msg(r == 0 || r == SHV_RECOVERED, "lock %d: %d", i, r);
+		ck_assert_int_eq(shv_release(s->v[i]), 0);
+	}
+	for (int i = 1; i < MANY; i++) {
+		shv_value *v = shv_deref(s->a, s->shared->ref[i]);
+		ck_assert(v && SHV_LOAD(v, int) == i);
+	}
+}
+
+/* The child frees orphans. */
+static void orphans(struct stage *s)
+{
+	dead_owner(s);
+	ck_assert_int_eq(shv_arena_recover(s->a, NULL), 1);
+}
+
+static void free_orphans(struct stage *s)
+{
+	for (int i = 0; i < MANY; i++) {
+		REQUIRE(!shv_value_free(shv_deref(s->a, s->shared->ref[i])));
+		s->shared->acknowledged = i + 1;
+	}
+}
+
+static void orphans_gone(struct stage *s, bool died)
+{
+	(void)died;
+	for (long i = 0; i < MANY; i++) {
+		shv_value *v = shv_deref(s->a, s->shared->ref[i]);
+		if (i < s->shared->acknowledged && i)
+			ck_assert_ptr_null(v);
+		else if (i > s->shared->acknowledged)
+			ck_assert(v && SHV_LOAD(v, int) == i);
+	}
+}
+
+/* A process that died while it freed an orphan: its recovery frees that too. */
+static void dead_freer_of_orphan(struct stage *s)
+{
+	pid_t pid;
+
+	orphans(s);
+	for (int at = 0; at < 3; at++) {
+		pid = fork();
+		if (!pid) {
+			arm_crash(at == 0 ? "free-withdrawn" : at == 1 ? "orphan-active" : "free-withdrawn:2");
+			(void)shv_value_free(shv_deref(s->a, s->shared->ref[1 + 3 * at]));
+			(void)shv_value_free(shv_deref(s->a, s->shared->ref[2 + 3 * at]));
+			_exit(0);
+		}
+		waitpid(pid, NULL, 0);
+	}
+	s->shared->acknowledged = 0;
+}
+
+static void sound(struct stage *s, bool died)
+{
+	(void)s;
+	(void)died;
+}
+
+/* A freer died between withdrawing and pushing: recovery hands the block to its owner, who sweeps. */
+static void lost_by_dead_freer(struct stage *s)
+{
+	pid_t pid;
+
+	survivor_values(s);
+	pid = fork();
+	if (!pid) {
+		arm_crash("free-withdrawn");
+		(void)shv_value_free(s->v[3]);
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
+}
+
+static const struct scenario scenarios[] = {
+	{ "create, cold", none, NULL, create_values, acknowledged_are_there, false },
+	{ "create, warm", none, warm_child, create_values, acknowledged_are_there, false },
+	{ "create large", none, warm_child, create_large, large_is_whole, false },
+	{ "free foreign", survivor_values, warm_child, free_foreign, freed_are_gone, false },
+	{ "free own", none, warm_child, free_own, sound, false },
+	{ "drain", none, warm_child, drain_act, acknowledged_are_there, false },
+	{ "set, add, exchange", two_numbers, warm_child, set_and_add, numbers_are_near, false },
+	{ "lock and unlock", survivor_values, warm_child, hold_all, locks_can_be_had, false },
+	{ "inherit locks", dead_holder, warm_child, inherit_locks, locks_can_be_had, false },
+	{ "wait for a lock", survivor_holds, warm_child, wait_for_lock, still_held, false },
+	{ "publish", survivor_values, warm_child, publish, names_are_there, false },
+	{ "unpublish", survivor_names, warm_child, unpublish, names_are_gone, false },
+	{ "free named", survivor_names, warm_child, free_named, named_freed, false },
+	{ "names table grows", many_names, warm_child, publish_more, names_are_there, false },
+	{ "find or new", none, warm_child, find_or_new, found, false },
+	{ "shared locks", none, warm_child, shared_locks, sound, false },
+	{ "types and policies", none, warm_child, tables, sound, false },
+	{ "trim", none, warm_child, trim, sound, false },
+	{ "attach and detach", none, NULL, attach_and_detach, acknowledged_are_there, false },
+	{ "recover", dead_owner, warm_child, recover, dead_owner_in_order, false },
+	{ "recover, cold", dead_owner, NULL, recover, dead_owner_in_order, false },
+	{ "recover an owner with a list", dead_owner_with_list, warm_child, recover, second_half_is_there, false },
+	{ "free orphans", orphans, warm_child, free_orphans, orphans_gone, false },
+	{ "recover a freer of orphans", dead_freer_of_orphan, warm_child, recover, sound, true },
+	{ "recover a freer", lost_by_dead_freer, warm_child, recover, sound, true },
+};
+#define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
+
+static void free_everything(shv_arena *a)
+{
+	struct shv_value_info i = { .size = sizeof(i) };
+	uint64_t cursor = 0;
+	static shv_ref refs[10000];
+	unsigned n = 0;
+	int r;
+
+	while ((r = shv_value_next(a, &cursor, &i)) == 1)
+		if (n < 10000 && !i.condemned)
+			refs[n++] = i.ref;
+	ck_assert_int_eq(r, 0);
+	for (int locks = 0; locks < 2; locks++)
+		for (unsigned k = 0; k < n; k++) {
+			void *p = shv_deref(a, refs[k]);
+			enum shv_kind kind = p ? shv_kind_of(p) : SHV_KIND_NONE;
+			if (!p || (kind == SHV_KIND_LOCK) != locks)
+				continue;
+			r = kind == SHV_KIND_LOCK ? shv_lock_free(p) :
+			    kind == SHV_KIND_RAW || kind == SHV_KIND_RAW_ARRAY ? shv_raw_free(p) : shv_value_free(p);
+			if (r == -ENOTSUP) /* of a policy that only the child had registered */
+				r = shv_lock_register(a, &policy) ? r : shv_value_free(p);
+			ck_assert_msg(r == 0, "free: %d %s", r, shv_errmsg());
+		}
+}
+
+static void nothing_is_left(shv_arena *a, const char *name, unsigned k)
+{
+	struct shv_stat st = { .size = sizeof(st) };
+
+	ck_assert_int_eq(shv_arena_trim(a), 0);
+	ck_assert_int_ge(shv_arena_recover(a, NULL), 0);
+	ck_assert_int_eq(shv_arena_trim(a), 0);
+	ck_assert_int_eq(shv_arena_trim(a), 0);
+	ck_assert_int_eq(shv_stat(a, &st), 0);
+	ck_assert_msg(st.objects == 0 && st.parts == 0 && st.names == 0 && st.going == 0 && st.held == 0,
+		      "%s, point %u: left %lu objects, %lu parts, %lu names, %lu going, %lu held", name, k, st.objects, st.parts, st.names,
+		      st.going, st.held);
+	ck_assert_msg(st.pages_orphaned == 0 && st.pages_owned <= 64 && st.pages_slots == 0,
+		      "%s, point %u: left %lu orphaned, %lu owned, %lu slot pages", name, k, st.pages_orphaned, st.pages_owned, st.pages_slots);
+	ck_assert_uint_eq(st.processes, 1);
+	ck_assert_uint_eq(st.processes_dead, 0);
+}
+
+#endif
