@@ -42,6 +42,7 @@ struct recovery {
 	uint32_t *orphans;      /* slots GONE(q) on orphaned pages */
 	size_t orphans_n, orphans_cap;
 	uint8_t *sweep;         /* by process: has LOST slots now */
+	uint32_t buried, grave; /* the last owner that was buried, and where: one grave serves all its locks */
 	uint32_t completed, undone, abandoned;
 	uint64_t freed, orphaned;
 };
@@ -201,7 +202,11 @@ static void sweep_lock(struct recovery *r, uint64_t w, uint64_t what)
 	if (r->gen ? thread_proc(load_relaxed(&t->word)) != r->q || thread_gen(load_relaxed(&t->word)) != r->gen :
 		     thread_state(load_relaxed(&t->word)) != SHV_THREAD_ENDED)
 		return;
-	if (lock_bury(word, lw, grave_dig(r->m, owner)))
+	if (r->buried != owner) {
+		r->grave = grave_dig(r->m, owner);
+		r->buried = owner;
+	}
+	if (lock_bury(word, lw, r->grave))
 		r->abandoned++;
 }
 

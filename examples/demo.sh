@@ -70,8 +70,10 @@ hot=(values "$pid" --name hot/recursive)
 first=$(cells CONTENT "${hot[@]}")
 seen=$(cells REF values "$pid" --kind value | wc -l)
 [ "$seen" -ge 10000 ] || fail "shvdump saw $seen values, there are over 10,000"
-cells NAME locks "$pid" --held | grep -q 'held\\x20by\\x20the\\x20parent' || fail 'the lock that the parent holds was not seen'
-cells NAME locks "$pid" --dead | grep -q 'held\\x20by\\x20the\\x20dead' || fail 'the lock of the dead process was not seen'
+cells NAME locks "$pid" --held | grep -qx 'held\\x20by\\x20the\\x20parent' ||
+	fail 'the lock that the parent holds was not seen'
+cells NAME locks "$pid" --dead | grep -qx 'held\\x20by\\x20the\\x20dead' ||
+	fail 'the lock of the dead process was not seen'
 for ((tries = 0; tries < 1000; tries++)); do
 	second=$(cells CONTENT "${hot[@]}")
 	[ "$first" = "$second" ] || break

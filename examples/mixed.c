@@ -455,8 +455,8 @@ static void live(bool pause_here)
 {
 	int c;
 
-	printf("live: pid %d has the arena \"mixed\"; %d values, %d processes are adding to them\n", (int)getpid(), VALUES,
-	       WORKERS);
+	printf("live: pid %d has the arena \"mixed\"; %d values, %d processes are adding to them\n",
+	       (int)getpid(), VALUES, WORKERS);
 	if (pause_here)
 		while ((c = getchar()) != EOF && c != '\n')
 			;
@@ -466,7 +466,8 @@ static void check_victim(pid_t victim)
 {
 	struct shv_holder who = { .size = sizeof(who) };
 
-	if (shv_acquire(job.victim) != SHV_RECOVERED || shv_last_holder(job.victim, &who) || who.pid != victim || who.alive)
+	if (shv_acquire(job.victim) != SHV_RECOVERED || shv_last_holder(job.victim, &who) ||
+	    who.pid != victim || who.alive)
 		die("we should be told that the holder died");
 	printf("killed:   %s[%d] held \"held by the dead\"; its lock went to the next taker, who was told\n", who.command,
 	       (int)who.pid);
@@ -493,8 +494,8 @@ static int check_totals(void)
 		hot_sum += got;
 		hot_wanted += wanted;
 	}
-	printf("total:    %d values, %ld rounds over them, %ld updates, %ld of %ld hot ones; %d totals are off\n", VALUES, rounds,
-	       rounds * VALUES, hot_sum, hot_wanted, wrong);
+	printf("total:    %d values, %ld rounds over them, %ld updates, %ld of %ld hot ones; %d totals are off\n",
+	       VALUES, rounds, rounds * VALUES, hot_sum, hot_wanted, wrong);
 	return wrong;
 }
 
@@ -527,7 +528,8 @@ static void free_renewed(void)
 	for (int i = VALUES; i < VALUES + WORKERS * RENEWED; i++)
 		if (content(i, value(i)) != (double)i || shv_value_free(value(i)))
 			die("renewed");
-	printf("renew:    %d values were made by children that are gone now, and freed by their parent\n", WORKERS * RENEWED);
+	printf("renew:    %d values were made by children that are gone now, and freed by their parent\n",
+	       WORKERS * RENEWED);
 }
 
 static void finding(void *ctx, const char *what)
@@ -538,8 +540,8 @@ static void finding(void *ctx, const char *what)
 
 static void clean_up(void)
 {
-	int r = shv_raw_free(job.refs) | shv_raw_free(job.rounds) | shv_value_free(job.stop) | shv_value_free(job.held) |
-		shv_value_free(job.victim);
+	int r = shv_raw_free(job.refs) | shv_raw_free(job.rounds) | shv_value_free(job.stop) |
+		shv_value_free(job.held) | shv_value_free(job.victim);
 
 	for (int i = 0; i < POLICIES; i++)
 		r |= shv_value_free(job.hot[i]);

@@ -4,8 +4,8 @@
  *
  * The built-in locks let a thread that has just released take again before those that wait get up. Here
  * a comer draws a ticket, and the lock goes round in the order of the tickets. It must do what every policy
- * must: keep all of its state in the arena and no address in it, wait with a deadline, say who holds it,
- * and let go of a holder that was killed. Here any waiter may be killed too, at any instruction.
+ * must: keep all of its state in the arena and no address in it, wait with a deadline, say who holds it, and
+ * let go of a holder that was killed. Here any waiter may be killed too, at any instruction.
  *
  * The state is a ring of places. The place of ticket t is t mod PLACES, one 64-bit word:
  *
@@ -13,16 +13,16 @@
  *	{ t, pid }    drawn by that process, which has the lock when t is the ticket served
  *	{ t, LEFT }   given up (time out); whoever sees it served passes it by
  *
- * A place that is done with becomes { t + PLACES, 0 }. Every change is one compare-and-swap of that word; `next` and
- * `serving` only follow from the ring and are pushed on by anyone who sees that they lag behind, so there
- * is no moment at which a death leaves half a change.
+ * A place that is done with becomes { t + PLACES, 0 }. Every change is one compare-and-swap of that word;
+ * `next` and `serving` only follow from the ring and are pushed on by anyone who sees that they lag behind,
+ * so there is no moment at which a death leaves half a change.
  *
- * Limits: the library waits in slices, to look after dead holders in between, and who has waited a whole slice (some
- * tens of milliseconds) draws a new ticket. A process is known by its pid alone; a careful policy would store its start
- * time too, as pids are reused. Tickets wrap after 2^32.
+ * Limits: the library waits in slices, to look after dead holders in between, and who has waited a whole
+ * slice (some tens of milliseconds) draws a new ticket. A process is known by its pid alone; a careful
+ * policy would store its start time too, as pids are reused. Tickets wrap after 2^32.
  *
- * Shown: nothing is lost under it; who waits for how many, beside a built-in lock; and processes that are killed while
- * they hold it or wait for it, the next one being told.
+ * Shown: nothing is lost under it; who waits for how many, beside a built-in lock; and processes that are
+ * killed while they hold it or wait for it, the next one being told.
  */
 #include <shv/shv.h>
 
@@ -198,7 +198,10 @@ static int fair_holder(const void *state, struct shv_holder *out)
 	return 0;
 }
 
-/* First the mark, then the release: who dies in between leaves both to be done again. */
+/*
+ * First the mark, then the release: who dies in between leaves both to be done again. The mark is there because the library
+ * tells only the process that called this; another one may be next in the queue, and must know too.
+ */
 static int fair_recover(void *state, const struct shv_holder *dead)
 {
 	struct fair *s = state;
@@ -362,8 +365,8 @@ static int contention(shv_arena *a, const char *name, shv_lockspec lock)
 		die("get");
 	for (int i = 0; i < PROCESSES; i++)
 		sum += t.share[i];
-	printf("%-6s %ld of %d updates; in %ld waits others went in first, at most %ld\n", name, sum, GOAL, t.waits,
-	       t.longest);
+	printf("%-6s %ld of %d updates; in %ld waits others went in first, at most %ld\n", name, sum, GOAL,
+	       t.waits, t.longest);
 	return t.first == GOAL && t.second == GOAL && sum == GOAL ? 0 : 1;
 }
 

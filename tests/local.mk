@@ -21,6 +21,7 @@ unit_tests = \
 	%D%/unit/test_type \
 	%D%/unit/test_type_ctypes \
 	%D%/unit/test_type_id \
+	%D%/unit/test_type_memory \
 	%D%/unit/test_type_print
 
 fault_tests = \
@@ -94,6 +95,10 @@ public_programs += $(black_tests) $(cli_programs)
 corrupt_fixture = %D%/corrupt/fixture.c %D%/corrupt/fixture.h
 %C%_corrupt_test_check_SOURCES = %D%/corrupt/test_check.c $(corrupt_fixture)
 %C%_corrupt_test_garbage_SOURCES = %D%/corrupt/test_garbage.c $(corrupt_fixture)
+
+# Allocations of the whole program go through the test.
+%C%_unit_test_type_memory_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=reallocarray,--wrap=strdup
 
 # What a program links that says nothing else of its own: white box by default,
 # and the list public_programs, which the other folders append to as well, the other.

@@ -28,7 +28,13 @@
 #include <string.h>
 
 #define BUCKETS 1024u
-static struct shv_type *buckets[BUCKETS];
+static uint64_t buckets[BUCKETS]; /* addresses of the newest types */
+
+/* What a bucket holds: acquire, so that the type and those behind it are seen whole. */
+static struct shv_type *newest(const uint64_t *bucket)
+{
+	return (struct shv_type *)(uintptr_t)load_acquire(bucket); /* pairs: P-types-local */
+}
 
 /* ---- making descriptors ----------------------------------------------------------------------------------- */
 
@@ -312,7 +318,7 @@ static uint64_t hash_type(const char *format, const char *name)
 	return name ? hash_text(h, name) : h;
 }
 
-static struct shv_type **bucket_of(uint64_t hash)
+static uint64_t *bucket_of(uint64_t hash)
 {
 	return &buckets[(hash ^ hash >> 32) % BUCKETS];
 }
@@ -333,19 +339,20 @@ static struct shv_type *search(struct shv_type *t, const struct shv_type *end, u
 static struct shv_type *publish(struct shv_type *t)
 {
 	const char *name = t->named ? t->name : NULL;
-	struct shv_type **bucket, *head, *searched = NULL, *found;
+	struct shv_type *found, *searched = NULL;
+	uint64_t *bucket, head;
 
 	t->hash = hash_type(t->format, name);
 	t->interned = true;
 	bucket = bucket_of(t->hash);
-	head = load_acquire(bucket); /* pairs: P-types-local, as all loads of a bucket with the exchange that pushed */
+	head = (uintptr_t)newest(bucket);
 	do {
-		found = search(head, searched, t->hash, t->format, name);
+		t->next = (struct shv_type *)(uintptr_t)head;
+		found = search(t->next, searched, t->hash, t->format, name);
 		if (found)
 			return found;
-		searched = head;
-		t->next = head;
-	} while (!__atomic_compare_exchange_n(bucket, &head, t, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+		searched = t->next;
+	} while (!cas64(bucket, &head, (uintptr_t)t)); /* pairs: P-types-local */
 	return t;
 }
 
@@ -363,7 +370,7 @@ const struct shv_type *type_lookup(const char *format, const char *name)
 			return t;
 	}
 	hash = hash_type(format, name);
-	return search(load_acquire(bucket_of(hash)), NULL, hash, format, name);
+	return search(newest(bucket_of(hash)), NULL, hash, format, name);
 }
 
 /* Parts that are not in the table yet go there first. */
@@ -437,11 +444,12 @@ const struct shv_type *type_named(const struct shv_type *plain, const char *name
 void type_forget_all(void)
 {
 	for (unsigned i = 0; i < BUCKETS; i++) {
-		while (buckets[i]) {
-			struct shv_type *t = buckets[i];
+		struct shv_type *t, *next;
 
-			buckets[i] = t->next;
+		for (t = newest(&buckets[i]); t; t = next) {
+			next = t->next;
 			free_type(t);
 		}
+		store_relaxed(&buckets[i], 0);
 	}
 }

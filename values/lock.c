@@ -676,7 +676,7 @@ SHV_API int shv_last_holder(const shv_value *v, struct shv_holder *out)
 	r = find_lock(v, &t, true, "shv_last_holder");
 	if (r)
 		return r;
-	if (inherited.lock != t.o.slot || inherited.gen != slot_gen(t.o.word))
+	if (!inherited.holder.pid || inherited.lock != t.o.slot || inherited.gen != slot_gen(t.o.word))
 		return fail(-ENOENT, "shv_last_holder: this thread was not told of a dead holder of this value's lock");
 	inherited.holder.size = size;
 	memcpy(out, &inherited.holder, size);

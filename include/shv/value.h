@@ -103,7 +103,8 @@ SHV_API int shv_value_holder(const shv_value *v, struct shv_holder *out);
 
 /*
  * After SHV_RECOVERED, and until this thread is told of another: who died holding the lock.
- * Returns: 0 and *out; -ENOENT (this thread was not told of any for this value), -EINVAL, -ESTALE.
+ * Returns: 0 and *out; -ENOENT (this thread was not told of any for this value, or it was so many deaths ago that it is no
+ *          longer known who), -EINVAL, -ESTALE.
  * Since: 0.1
  */
 SHV_API int shv_last_holder(const shv_value *v, struct shv_holder *out);

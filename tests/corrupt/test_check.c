@@ -906,9 +906,12 @@ START_TEST(an_arena_in_use_has_no_findings)
 		ck_assert_msg(n == 0, "round %u: %d findings:\n%s", i, n, t.all);
 	}
 	__atomic_store_n(stop, 1, __ATOMIC_RELAXED);
-	for (unsigned i = 0; i < 3; i++)
-		waitpid(child[i], NULL, 0);
-	ck_assert_int_eq(shv_arena_recover(f.a, NULL), 3);
+	for (unsigned i = 0; i < 3; i++) {
+		int status;
+		waitpid(child[i], &status, 0);
+		ck_assert_msg(WIFEXITED(status) && !WEXITSTATUS(status), "a child ended with status %x", status);
+	}
+	ck_assert_int_ge(shv_arena_recover(f.a, NULL), 0); /* they may have recovered each other */
 	expect_sound("after all of it");
 }
 END_TEST

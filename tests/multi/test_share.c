@@ -326,7 +326,7 @@ END_TEST
 struct cost {
 	long faults;       /* minor page faults that attaching took */
 	uint64_t objects;  /* that are seen then */
-	uint64_t resident; /* bytes of the mapping that are present right after attaching */
+	uint64_t resident; /* bytes of the mapping that are present after attaching and one look at a name */
 };
 
 /* Resident bytes of the mapping that p lies in. */
@@ -366,7 +366,7 @@ static struct cost cost_of_attaching(int fd)
 
 	c.faults = faults_so_far() - before;
 	NEED(a, "attaching");
-	c.resident = resident_around(shv_pointer(a, SIZE_MAX / 2, 1) ? NULL : shv_find(a, "first"));
+	c.resident = resident_around(shv_find(a, "first"));
 	NEED(shv_stat(a, &st) == 0, "shv_stat");
 	c.objects = st.objects;
 	NEED(shv_arena_detach(a) == 0, "detach");
@@ -481,7 +481,7 @@ START_TEST(attaching_to_a_million_values_costs_what_an_empty_arena_costs)
 	after = stat_of(look);
 	ck_assert_uint_eq(after.objects, 0);
 	ck_assert_uint_eq(after.going, 0);
-	ck_assert_uint_eq(pages_used(&after), pages_used(&before));
+	ck_assert_uint_le(pages_used(&after), pages_used(&before));
 	need_sound(look, "after a million were freed");
 	ck_assert_int_eq(shv_arena_detach(look), 0);
 	ck_assert_int_eq(shv_arena_detach(full), 0);

@@ -539,7 +539,7 @@ START_TEST(random_formats_and_their_parts_round_trip)
 {
 	static char text[1 << 16];
 	uint64_t seed = 20240229;
-	unsigned read = 0, n = 20000;
+	unsigned read = 0, n = 10000;
 
 	for (unsigned i = 0; i < n; i++) {
 		char *p = text;
