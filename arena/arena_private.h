@@ -327,7 +327,7 @@ int memfd_fd(struct shv_member *m) HIDDEN;                                  /* m
 bool memfd_is(int fd, const struct shv_geo *g) HIDDEN;                      /* does the descriptor still lead to the arena */
 int memfd_punch(void *addr, size_t size) HIDDEN;                            /* give pages back; contents become zero */
 int geo_make(struct shv_geo *g, struct shv_super_const *c, size_t capacity, unsigned max_processes) HIDDEN;
-int geo_check(struct shv_geo *g, const struct shv_super_const *c, uint64_t file_size) HIDDEN; /* 0, -EBADMSG, -EPROTONOSUPPORT, -EUCLEAN */
+int geo_check(struct shv_geo *g, const struct shv_super_const *shared, uint64_t file_size) HIDDEN; /* 0, -EBADMSG, -EPROTONOSUPPORT, -EUCLEAN */
 uint64_t fnv64(const void *p, size_t n) HIDDEN;
 void plock_acquire(struct shv_plock *l) HIDDEN;
 bool plock_try(struct shv_plock *l) HIDDEN;
@@ -422,7 +422,7 @@ static inline uint32_t object_publish(struct shv_tc *tc, struct shv_slot_shm *sl
  * magazine, owner's list, or the orphan path. -ESTALE if somebody was faster. quarantine: keep the block out of use for a second.
  */
 int object_withdraw(struct shv_tc *tc, struct shv_object *o) HIDDEN;
-void object_send_home(struct shv_tc *tc, uint32_t index, uint64_t gone_word, uint64_t what, bool quarantine) HIDDEN;
+void object_send_home(struct shv_tc *tc, uint32_t index, uint64_t word, uint64_t what, bool wait) HIDDEN;
 void directory_drain(struct shv_tc *tc) HIDDEN;                             /* blocks that others freed, sweep and trim requests */
 void directory_flush(struct shv_tc *tc, bool all) HIDDEN;                   /* magazines and slot cache back */
 void directory_release_chunks(struct shv_tc *tc) HIDDEN;                    /* chunks without a used slot go back */

@@ -174,7 +174,7 @@ static int arena_make(struct shv_member *m)
 	}
 	hp = &h->hooks;
 	snprintf(name, sizeof(name), "arena.%u.extent_hooks", h->arena);
-	if (JE(mallctl)(name, NULL, NULL, &hp, sizeof(hp))) {
+	if (JE(mallctl)(name, NULL, NULL, &hp, sizeof(hp))) { /* NOLINT(bugprone-sizeof-expression): it takes the pointer */
 		(void)arena_ctl(h->arena, "destroy");
 		free(h);
 		return -ENOMEM;

@@ -314,7 +314,7 @@ int geo_make(struct shv_geo *g, struct shv_super_const *c, size_t capacity, unsi
 	c->created = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 	c->page_shift = SHV_PAGE_SHIFT;
 	if (getrandom(c->uuid, sizeof(c->uuid), 0) != (ssize_t)sizeof(c->uuid)) {
-		uint64_t seed[2] = { fnv64(&now, sizeof(now)), fnv64(&g, sizeof(g)) ^ (uint64_t)getpid() };
+		uint64_t seed[2] = { fnv64(&now, sizeof(now)), fnv64(c, sizeof(*c)) ^ (uint64_t)getpid() };
 		memcpy(c->uuid, seed, sizeof(seed));
 	}
 	c->uuid[6] = (uint8_t)((c->uuid[6] & 0x0f) | 0x40); /* RFC 4122, version 4 */

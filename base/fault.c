@@ -46,19 +46,19 @@ static void arm(struct trigger *t, const char *spec)
 	t->left = colon ? strtoull(colon + 1, NULL, 10) : 1;
 }
 
-__attribute__((visibility("default"))) void shv_fault_arm_crash(const char *spec)
+void shv_fault_arm_crash(const char *spec)
 {
 	arm(&crash, spec);
 }
-__attribute__((visibility("default"))) void shv_fault_arm_failure(const char *spec)
+void shv_fault_arm_failure(const char *spec)
 {
 	arm(&failure, spec);
 }
-__attribute__((visibility("default"))) void shv_fault_log(int fd)
+void shv_fault_log(int fd)
 {
 	log_fd = fd;
 }
-__attribute__((visibility("default"))) uint64_t shv_fault_hits(bool failures)
+uint64_t shv_fault_hits(bool failures)
 {
 	return failures ? failure.count : crash.count;
 }

@@ -23,7 +23,7 @@ static void die(const char *what)
 	exit(1);
 }
 
-/* ---- the program that comes later -------------------------------------------------------------- */
+/* ---- the program that comes later ------------------------------------------------------------ */
 
 static int newcomer(const char *how, int number)
 {
@@ -46,7 +46,7 @@ static int newcomer(const char *how, int number)
 	return shv_arena_detach(a) ? 1 : 0;
 }
 
-/* ---- the program that is there ------------------------------------------------------------------- */
+/* ---- the program that is there --------------------------------------------------------------- */
 
 static void start_myself(const char *how, int number)
 {

@@ -66,7 +66,7 @@ static void show(const char *name, shv_value *v, const char *wanted)
 	}
 }
 
-/* ---- num = Value('d', 0.0); arr = Array('i', range(10)) ---------------------------------------- */
+/* ---- num = Value('d', 0.0); arr = Array('i', range(10)) -------------------------------------- */
 
 struct numbers {
 	shv_value *num, *arr;
@@ -109,7 +109,7 @@ static void numbers(shv_arena *a)
 	shv_value_free(n.arr);
 }
 
-/* ---- letter = Value('c', b'A') ------------------------------------------------------------------- */
+/* ---- letter = Value('c', b'A') --------------------------------------------------------------- */
 
 static void next_letter(void *arg)
 {
@@ -134,7 +134,7 @@ static void letter(shv_arena *a)
 	shv_value_free(wide);
 }
 
-/* ---- n, x, s and A of the sharedctypes example: three of them under one lock ------------------------ */
+/* ---- n, x, s and A of the sharedctypes example: three of them under one lock ----------------- */
 
 struct shapes {
 	shv_value *n, *s, *A;
@@ -197,7 +197,7 @@ static void shapes(shv_arena *a)
 	shv_lock_free(lock);
 }
 
-/* ---- text of changing length in an array that has room ----------------------------------------------- */
+/* ---- text of changing length in an array that has room --------------------------------------- */
 
 /*
  * Python's .value of a character array ends at the first NUL, and its .raw is all the bytes. In C the first is

@@ -50,7 +50,7 @@ static void *must(void *p, const char *what)
 	return p;
 }
 
-/* ---- a lock policy of our own: one futex word with the holder's pid ---------------------------------- */
+/* ---- a lock policy of our own: one futex word with the holder's pid -------------------------- */
 
 #define WAITERS 0x80000000u
 
@@ -117,7 +117,7 @@ static const struct shv_lock_policy word_policy = {
 	.holder = word_holder,
 };
 
-/* ---- what the processes have in common ------------------------------------------------------------------ */
+/* ---- what the processes have in common ------------------------------------------------------- */
 
 /*
  * The workers are forks of the parent: pointers that it had before are good in them too. What a worker makes is
@@ -208,7 +208,7 @@ static void prepare(void)
 		die("publish");
 }
 
-/* ---- what a worker does ------------------------------------------------------------------------------------ */
+/* ---- what a worker does ---------------------------------------------------------------------- */
 
 static void create(int me)
 {
@@ -337,7 +337,7 @@ static void renew(int me)
 	}
 }
 
-/* ---- orders: one letter through a pipe, answered by one through another --------------------------------------- */
+/* ---- orders: one letter through a pipe, answered by one through another ---------------------- */
 
 static struct {
 	int orders[WORKERS], answers;
@@ -420,7 +420,7 @@ static void dismiss(void)
 	close(crew.answers);
 }
 
-/* ---- what the parent does ---------------------------------------------------------------------------------------- */
+/* ---- what the parent does -------------------------------------------------------------------- */
 
 /* A fifth process takes a lock and is killed with it. */
 static pid_t make_victim(void)

@@ -39,7 +39,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- the policy ---------------------------------------------------------------------------------- */
+/* ---- the policy ------------------------------------------------------------------------------ */
 
 enum { PLACES = 64 };
 #define LEFT UINT32_MAX
@@ -199,8 +199,9 @@ static int fair_holder(const void *state, struct shv_holder *out)
 }
 
 /*
- * First the mark, then the release: who dies in between leaves both to be done again. The mark is there because the library
- * tells only the process that called this; another one may be next in the queue, and must know too.
+ * First the mark, then the release: who dies in between leaves both to be done again. The mark is there
+ * because the library tells only the process that called this; another one may be next in the queue, and
+ * must know too.
  */
 static int fair_recover(void *state, const struct shv_holder *dead)
 {
@@ -227,7 +228,7 @@ static const struct shv_lock_policy fair = {
 	.holder = fair_holder,
 };
 
-/* ---- what it guards -------------------------------------------------------------------------------- */
+/* ---- what it guards -------------------------------------------------------------------------- */
 
 enum { PROCESSES = 4, GOAL = 5000, ROUNDS = 4 };
 
@@ -284,7 +285,7 @@ static void update(struct tally *t, int i)
 	t->second++;
 }
 
-/* ---- processes ------------------------------------------------------------------------------------------ */
+/* ---- processes ------------------------------------------------------------------------------- */
 
 static pid_t start(void (*work)(shv_value *v, int i, const int *pipe_), shv_value *v, int i, const int *pipe_)
 {
@@ -320,7 +321,7 @@ static shv_value *new_tally(shv_arena *a, shv_lockspec lock)
 	return v;
 }
 
-/* ---- 1. all want it at once: is anything lost, and who waits for how many? --------------------------------- */
+/* ---- 1. all want it at once: is anything lost, and who waits for how many? ------------------- */
 
 static void contend(shv_value *v, int i, const int *gate)
 {
@@ -370,7 +371,7 @@ static int contention(shv_arena *a, const char *name, shv_lockspec lock)
 	return t.first == GOAL && t.second == GOAL && sum == GOAL ? 0 : 1;
 }
 
-/* ---- 2. a holder is killed in the middle of an update --------------------------------------------------------- */
+/* ---- 2. a holder is killed in the middle of an update ---------------------------------------- */
 
 static void die_inside(shv_value *v, int i, const int *pipe_)
 {
@@ -414,7 +415,7 @@ static int killed_holder(shv_arena *a)
 	return shv_value_free(v);
 }
 
-/* ---- 3. processes are killed anywhere: inside, in the queue, on their way in or out ------------------------------ */
+/* ---- 3. processes are killed anywhere: inside, in the queue, on their way in or out ---------- */
 
 static void go_on_for_ever(shv_value *v, int i, const int *pipe_)
 {

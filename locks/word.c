@@ -53,7 +53,7 @@ static int64_t until(const struct timespec *deadline)
 /* Sleep while the low half is `seen`, at most POLL_MS or up to the deadline. False: the deadline is over. */
 static bool nap(uint64_t *word, uint32_t seen, const struct timespec *deadline)
 {
-	struct timespec ts = { 0, POLL_MS * 1000000 };
+	struct timespec ts = { 0, POLL_MS * 1000000L };
 
 	if (deadline) {
 		int64_t left = until(deadline);

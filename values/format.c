@@ -26,14 +26,15 @@
  *     SHV_INT on a little-endian machine: Python's ctypes writes c_int like that.
  *
  * ctypes. CPython 3.11 prints a mode directly before each code (after the shape), never the
- * padding, and means native alignment: T{<b:a:<d:b:} is 16 bytes. Later versions print the padding.
+ * padding, and means native alignment: T{<b:a:<d:b:} is 16 bytes. From 3.12 on it prints the padding.
  * So: a T{...} in which each code has a mark < or > of its own, directly in front of it and without
  * a count, which has no padding and no mark or count in front of itself, is laid out with natural
  * alignment; so must be those that are nested in it, but for the padding. Nobody else writes marks
  * that change nothing: struct allows one at the start, NumPy prints one where the mode changes.
  * (And intern.c puts one in front of each structure that must not be read so.) What ctypes itself
- * hides cannot be found out: unions and packed structures (it prints "B"), bit fields, and the
- * members of base classes.
+ * hides cannot be found out: unions (it prints "B"), bit fields, the members of base classes, and
+ * packed structures, which 3.11 prints as "B" and 3.12 like 3.11 the others: such a text needs a
+ * mark in front, "<T{<b:a:<d:b:}".
  *
  * Two passes: items are read with the mode that each is in, then laid out when the closing brace is
  * seen. All of it is memory of this call until it is known to be right; only then do its parts go

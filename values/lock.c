@@ -81,6 +81,7 @@ int lock_target(const struct shv_object *o, struct shv_tc *tc, struct lock_targe
 	t->word = NULL;
 	t->state = NULL;
 	t->ops = NULL;
+	t->dead.pid = 0; /* nobody */
 	t->policy = what_policy(o->what);
 	if (t->policy == SHV_POL_SHARED) {
 		r = follow_shared(t, who);
@@ -169,7 +170,7 @@ static int lock_error(int r, const char *who)
 	case -EDEADLK:
 		return fail(r, "%s: this thread holds the lock already, and it is not a recursive one: use SHV_RECURSIVE, or release it first", who);
 	case -EAGAIN:
-		return fail(r, "%s: this thread has taken the lock 1,023 times already", who);
+		return fail(r, "%s: this thread has taken the lock 1,023 times already, or its policy asks to try again", who);
 	case -ESTALE:
 		return fail(r, "%s: the object was freed while this thread came for its lock", who);
 	case -EPERM:
@@ -181,7 +182,7 @@ static int lock_error(int r, const char *who)
 
 static int remember(struct lock_target *t, int r)
 {
-	if (r == SHV_RECOVERED) {
+	if (r == SHV_RECOVERED) { /* whom from is not known if a policy found out by itself */
 		inherited.lock = t->o.slot;
 		inherited.gen = slot_gen(t->o.word);
 		inherited.holder = t->dead;
@@ -269,7 +270,7 @@ static int user_acquire(struct lock_target *t, bool try_only, const struct times
 
 	note_taken(t);
 	for (;;) {
-		struct timespec slice, step = { 0, SLICE_MS * 1000000 };
+		struct timespec slice, step = { 0, SLICE_MS * 1000000L };
 		if (try_only) {
 			r = user_try(t);
 		} else {

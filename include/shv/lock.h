@@ -83,7 +83,9 @@ struct shv_holder {
  * at another address in each process, so no pointer may be kept in it. They return 0 or a negative
  * errno; acquire and try_acquire may also return SHV_RECOVERED. acquire waits until `deadline`
  * (CLOCK_MONOTONIC, NULL = for ever) and returns -ETIMEDOUT then; the library may call it several times with
- * near deadlines, to look after dead holders in between. try_acquire returns -EBUSY.
+ * near deadlines, to look after dead holders in between. try_acquire returns -EBUSY. SHV_RECOVERED goes to whoever called
+ * recover(); a policy that hands the lock to waiters in an order of its own keeps a mark in its state, and returns SHV_RECOVERED
+ * to the first who gets it (examples/policy.c).
  */
 struct shv_lock_policy {
 	size_t struct_size;   /* sizeof(struct shv_lock_policy) */

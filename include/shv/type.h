@@ -26,7 +26,7 @@ SHV_API extern const struct shv_type shv_type_char_, shv_type_schar_, shv_type_u
 #define SHV_CHAR (&shv_type_char_)             /* char: one byte of text, "c" */
 #define SHV_SCHAR (&shv_type_schar_)           /* signed char, "b" */
 #define SHV_UCHAR (&shv_type_uchar_)           /* unsigned char, "B" */
-#define SHV_WCHAR (&shv_type_wchar_)           /* wchar_t, "w" (as Python's "u" on Linux) */
+#define SHV_WCHAR (&shv_type_wchar_)           /* wchar_t, "w" (as Python's "u" on Linux); in C, SHV_TYPE_OF(wchar_t) is that of int */
 #define SHV_BOOL (&shv_type_bool_)             /* bool, "?" */
 #define SHV_SHORT (&shv_type_short_)           /* "h" */
 #define SHV_USHORT (&shv_type_ushort_)         /* "H" */
@@ -72,8 +72,8 @@ SHV_API const shv_type *shv_typecode(char c);
  * module and PEP 3118 say; u is wchar_t, as ctypes and array.array have it. A count is a sub-array: "3i" is "(3)i". Several
  * items without T{} have the size that struct.calcsize() says; T{} in mode @ is laid out as C does it. What memoryview()
  * prints for structures of ctypes has their size, alignment and offsets, although CPython 3.11 leaves the padding out: a T{}
- * whose codes each have a < or > of their own is aligned natively. (Unions, packed structures, bit fields and base classes
- * cannot be told from what it prints.)
+ * whose codes each have a < or > of their own, which has none in front of itself and no padding, is aligned natively.
+ * (Unions, packed structures, bit fields and base classes cannot be told from what ctypes prints.)
  * Pointers ("P", "&", "X", "O", "z", "Z") are refused: an address means nothing in another process.
  *
  * pep3118: in, at most 32 structures deep, 32 dimensions an array; names of members: up to 255 bytes of UTF-8, unique in

@@ -93,7 +93,8 @@ START_TEST(options_out_of_range_are_refused)
 		{ .size = sizeof(struct shv_arena_options) - 8 },
 		{ .capacity = 1 },
 		{ .capacity = 4096 },
-		{ .capacity = 1 << 20 },
+		{ .capacity = ((size_t)32 << 20) - 1 },
+		{ .capacity = ((size_t)1 << 42) + 1 },
 		{ .capacity = SIZE_MAX },
 		{ .capacity = (size_t)1 << 50 },
 		{ .capacity = (size_t)1 << 63 },
@@ -117,10 +118,14 @@ START_TEST(options_out_of_range_are_refused)
 	}
 	ck_assert_uint_eq(open_descriptors(), fds);
 	ck_assert_uint_le(mappings(), maps + 1); /* the library's own page, mapped once */
-	/* The most that is allowed. */
-	struct shv_arena_options o = { .max_processes = 4000 };
-	shv_arena *a = made(shv_arena_create(&o));
+	/* The most and the least that is allowed. */
+	struct shv_arena_options most = { .max_processes = 4000 }, least = { .capacity = (size_t)32 << 20, .max_processes = 1 };
+	shv_arena *a = made(shv_arena_create(&most));
 	ck_assert_uint_eq(arena_stat(a).max_processes, 4000);
+	assert_ok(shv_arena_detach(a));
+	a = made(shv_arena_create(&least));
+	ck_assert_uint_eq(arena_stat(a).capacity, (size_t)32 << 20);
+	made(SHV_VALUE(a, int, 1));
 	assert_ok(shv_arena_detach(a));
 }
 END_TEST
@@ -429,7 +434,7 @@ static void assert_same(const struct shv_stat *now, const struct shv_stat *befor
 	ck_assert_uint_eq(now->pages_slots, before->pages_slots);
 }
 
-enum { MOST = 400000, RESERVE = 100 /* pages that a process may keep at hand */ };
+enum { MOST = 1000000, RESERVE = 100 /* pages that a process may keep at hand */ };
 static void *full[MOST];
 
 /* Until the arena is full: how many. */
@@ -459,7 +464,7 @@ static void free_filled(int n)
 
 static void setup_small(void)
 {
-	struct shv_arena_options o = { .capacity = (size_t)24 << 20, .max_processes = 8, .name = "small" };
+	struct shv_arena_options o = { .capacity = (size_t)32 << 20, .max_processes = 8, .name = "small" };
 
 	arena = made(shv_arena_create(&o));
 }

@@ -22,7 +22,7 @@ static shv_arena *arena;
 
 static void make_arena(void)
 {
-	const struct shv_arena_options opt = { .size = sizeof(opt), .name = "inspected", .capacity = (size_t)1 << 30 };
+	const struct shv_arena_options opt = { .size = sizeof(opt), .name = "inspected", .capacity = (size_t)64 << 20 };
 
 	arena = shv_arena_create(&opt);
 	ck_assert_msg(arena, "%s", shv_errmsg());
@@ -140,7 +140,7 @@ START_TEST(totals_are_what_was_made)
 	ck_assert_uint_eq(st.by_policy[SHV_LOCK_HANDOFF], 1);
 	ck_assert_uint_eq(st.processes, 1);
 	ck_assert_uint_eq(st.processes_dead, 0);
-	ck_assert_uint_eq(st.capacity, (uint64_t)1 << 30);
+	ck_assert_uint_eq(st.capacity, (uint64_t)64 << 20);
 	ck_assert_uint_ge(st.file_size, st.bytes_resident);
 	ck_assert_int_eq(shv_value_free(v), 0);
 	ck_assert_int_eq(shv_stat(arena, &st), 0);
@@ -252,7 +252,7 @@ END_TEST
 
 START_TEST(a_long_array_is_cut_without_reading_it_all)
 {
-	enum { N = 1 << 20 };
+	enum { N = 1 << 16 };
 	shv_ref ref = shv_ref_of(shv_array_new(arena, SHV_INT, N, NULL, SHV_NONE));
 	char buf[100], *whole = malloc(4 * N);
 

@@ -859,14 +859,29 @@ START_TEST(a_thousand_findings_are_told_and_all_are_counted)
 }
 END_TEST
 
+struct workers {
+	int at_work, stop;
+};
+
+static struct workers *workers_memory(void)
+{
+	struct workers *w = mmap(NULL, sizeof(*w), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	ck_assert(w != MAP_FAILED);
+	return w;
+}
+
 /* All that a program does, as fast as it goes. */
-static void busy(shv_arena *a, unsigned seed, const int *stop)
+static void busy(shv_arena *a, unsigned seed, struct workers *w)
 {
 	shv_value *v[64] = { NULL };
 	char name[32];
 
-	for (unsigned i = 0; !__atomic_load_n(stop, __ATOMIC_RELAXED); i++) {
+	for (unsigned i = 0; !__atomic_load_n(&w->stop, __ATOMIC_RELAXED); i++) {
 		unsigned k = (seed = seed * 1103515245u + 12345u) >> 16 & 63;
+
+		if (i == 500)
+			__atomic_fetch_add(&w->at_work, 1, __ATOMIC_RELEASE);
 		if (!v[k]) {
 			v[k] = seed & 0x400 ? shv_array_new(a, SHV_INT, seed >> 20, NULL, SHV_RECURSIVE)
 					    : SHV_VALUE(a, long, 1, SHV_PLAIN);
@@ -887,31 +902,45 @@ static void busy(shv_arena *a, unsigned seed, const int *stop)
 	_exit(0);
 }
 
+static void set_to_work(struct workers *w, pid_t *child, int n)
+{
+	for (int i = 0; i < n; i++) {
+		child[i] = check_fork();
+		if (!child[i])
+			busy(f.a, (unsigned)i + 1, w);
+	}
+	while (__atomic_load_n(&w->at_work, __ATOMIC_ACQUIRE) < n)
+		usleep(1000);
+}
+
+static void stop_work(struct workers *w, const pid_t *child, int n)
+{
+	int status;
+
+	__atomic_store_n(&w->stop, 1, __ATOMIC_RELAXED);
+	for (int i = 0; i < n; i++) {
+		waitpid(child[i], &status, 0);
+		ck_assert_msg(WIFEXITED(status) && !WEXITSTATUS(status), "a child ended with status %x",
+			      status);
+	}
+}
+
 START_TEST(an_arena_in_use_has_no_findings)
 {
-	int *stop = mmap(NULL, sizeof(*stop), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct workers *w = workers_memory();
 	shv_arena *ro = shv_arena_attach(shv_arena_fd(f.a), SHV_RDONLY);
 	unsigned rounds = getenv("SHV_SLOW") ? 500 : 40;
 	pid_t child[3];
 
-	ck_assert(stop != MAP_FAILED && ro);
-	for (unsigned i = 0; i < 3; i++) {
-		child[i] = check_fork();
-		if (!child[i])
-			busy(f.a, i + 1, stop);
-	}
+	ck_assert(ro != NULL);
+	set_to_work(w, child, 3);
 	for (unsigned i = 0; i < rounds; i++) {
 		struct told t = { .pattern = NULL };
 		int n = shv_check(ro, hear, &t);
 		ck_assert_msg(n == 0, "round %u: %d findings:\n%s", i, n, t.all);
 	}
-	__atomic_store_n(stop, 1, __ATOMIC_RELAXED);
-	for (unsigned i = 0; i < 3; i++) {
-		int status;
-		waitpid(child[i], &status, 0);
-		ck_assert_msg(WIFEXITED(status) && !WEXITSTATUS(status), "a child ended with status %x", status);
-	}
-	ck_assert_int_ge(shv_arena_recover(f.a, NULL), 0); /* they may have recovered each other */
+	stop_work(w, child, 3);
+	ck_assert_int_ge(shv_arena_recover(f.a, NULL), 1); /* they may have recovered each other */
 	expect_sound("after all of it");
 }
 END_TEST
@@ -919,20 +948,17 @@ END_TEST
 /* Damage stays while everything around it changes. */
 START_TEST(damage_is_found_in_an_arena_in_use)
 {
-	int *stop = mmap(NULL, sizeof(*stop), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	uint64_t *h = header_of(f.none), was = *h;
-	pid_t child = check_fork();
 	struct told t = { .pattern = "slot *: the header of its block says slot *" };
+	struct workers *w = workers_memory();
+	uint64_t *h = header_of(f.none), was = *h;
+	pid_t child[2];
 	int n;
 
-	ck_assert(stop != MAP_FAILED);
-	if (!child)
-		busy(f.a, 1, stop);
+	set_to_work(w, child, 2);
 	*h = was + 1;
 	n = shv_check(f.a, hear, &t);
 	*h = was;
-	__atomic_store_n(stop, 1, __ATOMIC_RELAXED);
-	waitpid(child, NULL, 0);
+	stop_work(w, child, 2);
 	ck_assert_msg(n == 1 && t.matching == 1, "%d findings:\n%s", n, t.all);
 }
 END_TEST
