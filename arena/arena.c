@@ -469,12 +469,14 @@ struct finding {
 static bool link_matches(const char *link, struct finding *f)
 {
 	static const char prefix[] = "/memfd:shv:";
+	static const char suffix[] = " (deleted)";
 	const char *name = link + sizeof(prefix) - 1, *end;
+	size_t n = strlen(link);
 
-	if (strncmp(link, prefix, sizeof(prefix) - 1))
+	if (strncmp(link, prefix, sizeof(prefix) - 1) || n < sizeof(prefix) + sizeof(suffix) - 2)
 		return false;
-	end = strstr(name, " (deleted)");
-	return end && (!f->name || (strlen(f->name) == (size_t)(end - name) && !strncmp(f->name, name, (size_t)(end - name))));
+	end = link + n - (sizeof(suffix) - 1); /* the name may contain the same words */
+	return !strcmp(end, suffix) && (!f->name || (strlen(f->name) == (size_t)(end - name) && !strncmp(f->name, name, (size_t)(end - name))));
 }
 
 static int fetch(pid_t pid, const char *number, bool rdonly)

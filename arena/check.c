@@ -59,6 +59,17 @@ uint64_t check_mix(uint64_t a, uint64_t b)
 	return h ^ h >> 32;
 }
 
+/* FNV-1a, 64 bits: the format's hash of bytes. */
+uint64_t check_hash(const void *p, size_t n)
+{
+	const unsigned char *b = p;
+	uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+	while (n--)
+		h = (h ^ *b++) * UINT64_C(0x100000001b3);
+	return h;
+}
+
 /* Where the key is, or would be. A set is never more than half full. */
 static uint64_t *set_place(const struct check_set *s, uint64_t key)
 {

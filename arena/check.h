@@ -112,6 +112,7 @@ struct check {
 void check_found(struct check *c, uint64_t index, uint64_t word, uint64_t word2, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6))) HIDDEN;
 uint64_t check_mix(uint64_t a, uint64_t b) HIDDEN;
+uint64_t check_hash(const void *p, size_t n) HIDDEN;
 
 /* ---- check_image.c: reading -------------------------------------------------------------------------- */
 

@@ -15,17 +15,6 @@
 
 /* ---- superblock -------------------------------------------------------------------------------------- */
 
-/* FNV-1a, 64 bits. */
-static uint64_t hash_of(const void *p, size_t n)
-{
-	const unsigned char *b = p;
-	uint64_t h = UINT64_C(0xcbf29ce484222325);
-
-	while (n--)
-		h = (h ^ *b++) * UINT64_C(0x100000001b3);
-	return h;
-}
-
 /* What was true when this process attached must still stand there: it never changes. */
 static void check_constants(struct check *c)
 {
@@ -56,7 +45,7 @@ static void check_constants(struct check *c)
 		{ "offset of the pool", s->data_off, g->data_off },
 		{ "number of summary levels", s->levels, g->levels },
 	};
-	uint64_t sum = hash_of(s, offsetof(struct shv_super_const, checksum));
+	uint64_t sum = check_hash(s, offsetof(struct shv_super_const, checksum));
 
 	for (size_t i = 0; i < sizeof(part) / sizeof(part[0]); i++)
 		if (part[i].is != part[i].was)

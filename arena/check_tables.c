@@ -48,15 +48,6 @@ void check_policies(struct check *c)
 
 /* ---- types ------------------------------------------------------------------------------------------- */
 
-static uint64_t fnv_64(const char *s, size_t n)
-{
-	uint64_t h = UINT64_C(0xcbf29ce484222325);
-
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ (unsigned char)s[i]) * UINT64_C(0x100000001b3);
-	return h;
-}
-
 /* The text: format NUL name NUL, with no other NUL, and the hash of both. */
 static void check_type_text(struct check *c, uint32_t i, const struct shv_type_shm *t)
 {
@@ -72,7 +63,7 @@ static void check_type_text(struct check *c, uint32_t i, const struct shv_type_s
 		free(text);
 		return;
 	}
-	hash = fnv_64(text, fl + 1) * 31 + fnv_64(text + fl + 1, nl);
+	hash = check_hash(text, fl + 1) * 31 + check_hash(text + fl + 1, nl);
 	if (memchr(text, 0, n) != text + fl || memchr(text + fl + 1, 0, nl + 1) != text + n - 1)
 		check_found(c, i, t->text, hash, "type %u: its format or name does not end where it should",
 			    i + SHV_TYPE_FIRST);
@@ -251,7 +242,7 @@ static void check_entry_part(struct check *c, struct names *t, uint64_t i, uint6
 				    (uint32_t)n.target, n.text);
 		return;
 	}
-	if (set_put(t, t->text, fnv_64(n.text, n.len)))
+	if (set_put(t, t->text, check_hash(n.text, n.len)))
 		check_found(c, i, e, s->word, "name table entry %llu: the name '%s' is there twice", ULL(i),
 			    n.text);
 	check_target(c, slot, s, &n);

@@ -19,6 +19,8 @@
 
 #include "arena/arena_private.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -249,6 +251,44 @@ static void fault_ahead(struct shv_tc *tc, uint64_t off, uint64_t size)
 		(void)madvise(tc->m->base + at, len, MADV_POPULATE_WRITE);
 }
 
+/*
+ * In the last rounds of a thread's destructors jemalloc has shut this thread down and gives it memory of its own arena only, whatever
+ * is asked for. Another thread can have it: one that lives just for this, as us, while we wait.
+ */
+struct errand {
+	struct shv_tc *tc;
+	uint64_t size;
+	int flags;
+	void *p;
+};
+
+static void *run_errand(void *arg)
+{
+	struct errand *e = arg;
+	struct shv_tc *none = shv_tls_tc;
+
+	shv_tls_tc = e->tc;
+	e->p = JE(mallocx)(e->size, e->flags);
+	shv_tls_tc = none;
+	return NULL;
+}
+
+static void *alloc_by_errand(struct shv_tc *tc, uint64_t size, int flags)
+{
+	struct errand e = { tc, size, flags, NULL };
+	sigset_t all, old;
+	pthread_t thread;
+	int r;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old); /* the program's handlers have no business in it */
+	r = pthread_create(&thread, NULL, run_errand, &e);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (!r)
+		pthread_join(thread, NULL);
+	return e.p;
+}
+
 uint64_t heap_alloc(struct shv_tc *tc, uint64_t size, uint32_t align, unsigned *size_class)
 {
 	int flags, r = flags_of(tc, &flags);
@@ -271,6 +311,10 @@ uint64_t heap_alloc(struct shv_tc *tc, uint64_t size, uint32_t align, unsigned *
 		JE(dallocx)(p, MALLOCX_TCACHE_NONE);
 		flags = MALLOCX_ARENA(tc->m->local->heap_arena - 1) | MALLOCX_TCACHE_NONE | (align > 16 ? MALLOCX_ALIGN(align) : 0);
 		p = JE(mallocx)(size, flags);
+		if (p && !in_segment(tc->m, p, n)) {
+			JE(dallocx)(p, MALLOCX_TCACHE_NONE);
+			p = tc->in_hook ? NULL : alloc_by_errand(tc, size, flags);
+		}
 		if (p && !in_segment(tc->m, p, n)) {
 			JE(dallocx)(p, MALLOCX_TCACHE_NONE);
 			p = NULL;

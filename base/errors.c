@@ -1,18 +1,48 @@
 /* SPDX-License-Identifier: MIT */
-/* The sentence behind shv_errmsg(): one buffer a thread, no allocation. */
+/*
+ * The sentence behind shv_errmsg(): one buffer a thread, made at its first failure. Behind a pointer, since a library that dlopen()
+ * brings must be sparing with thread-local memory.
+ */
 #include "base/errors.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <shv/error.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-static __thread char message[320];
+#define ROOM 320
+
+static __thread char *message;
+static pthread_key_t key;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int no_key;
+
+static void forget(void *buffer)
+{
+	message = NULL;
+	free(buffer);
+}
+
+static void make_key(void)
+{
+	no_key = pthread_key_create(&key, forget);
+}
 
 static void note(const char *fmt, va_list ap)
 {
-	vsnprintf(message, sizeof(message), fmt, ap);
+	if (!message) {
+		pthread_once(&once, make_key);
+		message = no_key ? NULL : malloc(ROOM);
+		if (!message || pthread_setspecific(key, message)) {
+			free(message);
+			message = NULL;
+			return;
+		}
+	}
+	vsnprintf(message, ROOM, fmt, ap);
 }
 
 int fail(int code, const char *fmt, ...)
@@ -51,5 +81,5 @@ int fail_call(const char *what, const char *hint)
 
 SHV_API const char *shv_errmsg(void)
 {
-	return message;
+	return message ? message : "";
 }

@@ -25,12 +25,16 @@ tarball=jemalloc_$version.orig.tar.bz2
 sha256=2db82d1e7119df3e71b7640219b6dfe84789bc0537983c3b7ac4f7189aecfeaa
 
 # retain:false: what is freed goes back to our pool instead of staying reserved.
+# force_tls=0 (its configure has no option for it): 2.6 KB of thread-local storage would
+# not fit into what the loader keeps for libraries that dlopen() brings. jemalloc then
+# keeps its per-thread state behind a pthread key; magazines stand in front of it.
 # cache-oblivious off: it would add a page to each large block.
 # without-export: with -fvisibility=hidden no name leaves the shared library.
 configure_flags=(
 	--with-jemalloc-prefix=shv_je_
 	--with-private-namespace=shv_jep_
 	--disable-initial-exec-tls
+	force_tls=0
 	--disable-cxx
 	--disable-fill
 	--disable-cache-oblivious

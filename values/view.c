@@ -121,7 +121,7 @@ int view_open(struct shv_view *v, const shv_arena *a, const char *who, bool rest
 	s = super_of(a->base);
 	v->a = a;
 	v->base = a->base;
-	v->g = &a->geo;
+	v->g = a->m ? &a->m->geo : &a->geo; /* the member may have found another descriptor */
 	v->memo = memo_get();
 	if (v->memo)
 		memo_settle(v->memo, a, restart);

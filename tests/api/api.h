@@ -8,6 +8,10 @@
 #ifndef TESTS_API_API_H
 #define TESTS_API_API_H
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
 #include "support/procs.h"
 #include "support/suite.h"
 

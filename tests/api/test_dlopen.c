@@ -3,6 +3,9 @@
  * libshv.so in a program that was not linked with it, as an interpreter loads it: the names are looked up at run time, threads that
  * were there before use it, and closing it does no harm.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* RTLD_DEFAULT */
+#endif
 #include "support/suite.h"
 
 #include <dlfcn.h>

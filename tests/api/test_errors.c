@@ -1,0 +1,1674 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Refusals: every public function with NULL, foreign pointers, freed objects, objects of the wrong kind, and in every other
+ * situation for which the headers name an error.
+ *
+ * contract[] is what the headers say: which function may fail how. A test that provokes an error says so there (REFUSED), and the last
+ * test goes through the list: what was never provoked must have a reason why it cannot be from here. An error that
+ * is not in the list is a failure of the test that got it.
+ *
+ * Each test runs in a process of its own; the list's marks are in shared memory.
+ */
+#include "api/api.h"
+#include "api/word_policy.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+/* ---- the contract ------------------------------------------------------------------------------------- */
+
+#define NOT_FROM_OUTSIDE "needs damage or a failure that cannot be made from outside"
+#define NOT_ALLOWED "the sandbox does not let system calls fail"
+#define NOT_ROOT "needs a privilege that this user has not"
+
+/* What acquiring a lock may end with. */
+#define TAKING(f) { f, EDEADLK }, { f, EAGAIN }, { f, ESTALE }, { f, EINVAL }, { f, ENOTSUP }, { f, EUSERS }
+/* What making something may end with. */
+#define MAKING(f) { f, EINVAL }, { f, ENOSPC }, { f, ENOMEM }, { f, EROFS }, { f, EUSERS }, { f, ENOTRECOVERABLE }
+#define WALKING(f) { f, EINVAL }, { f, EUCLEAN, NOT_FROM_OUTSIDE }, { f, ENOTRECOVERABLE, NOT_FROM_OUTSIDE }
+
+static struct promise {
+	const char *function;
+	int code;
+	const char *why_not; /* it need not be provoked */
+	unsigned provoked;
+} contract[] = {
+	{ "shv_arena_create", EINVAL },
+	{ "shv_arena_create", ENOMEM },
+	{ "shv_arena_create", EMFILE },
+	{ "shv_arena_create", ENFILE, NOT_ALLOWED },
+	{ "shv_arena_create", ENOSYS, NOT_ALLOWED },
+	{ "shv_arena_create", EACCES, NOT_ALLOWED },
+	{ "shv_arena_attach", EINVAL },
+	{ "shv_arena_attach", EBADF },
+	{ "shv_arena_attach", EBADMSG },
+	{ "shv_arena_attach", EPROTONOSUPPORT },
+	{ "shv_arena_attach", EUCLEAN },
+	{ "shv_arena_attach", EACCES },
+	{ "shv_arena_attach", EUSERS },
+	{ "shv_arena_attach", ENOMEM },
+	{ "shv_arena_attach", EMFILE },
+	{ "shv_arena_attach_pid", EINVAL },
+	{ "shv_arena_attach_pid", ESRCH },
+	{ "shv_arena_attach_pid", ENOENT },
+	{ "shv_arena_attach_pid", EBUSY },
+	{ "shv_arena_attach_pid", EACCES, NOT_ROOT },
+	{ "shv_arena_attach_pid", EPERM, "the kernel says EACCES in the cases that can be had here" },
+	{ "shv_arena_fd", EINVAL },
+	{ "shv_arena_fd", EBADF },
+	{ "shv_arena_fd_rdonly", EINVAL },
+	{ "shv_arena_fd_rdonly", EACCES, NOT_ROOT },
+	{ "shv_arena_fd_rdonly", EMFILE },
+	{ "shv_arena_fd_rdonly", EBADF },
+	{ "shv_arena_detach", EINVAL },
+	{ "shv_arena_detach", EBUSY },
+	{ "shv_arena_recover", EINVAL },
+	{ "shv_arena_recover", EROFS },
+	{ "shv_arena_recover", ENOMEM },
+	{ "shv_arena_recover", EUCLEAN },
+	{ "shv_arena_recover", ENOTRECOVERABLE },
+	{ "shv_arena_trim", EINVAL },
+	{ "shv_arena_trim", EROFS },
+	{ "shv_arena_trim", ENOTRECOVERABLE },
+	{ "shv_arena_of", EINVAL },
+	{ "shv_arena_name", EINVAL },
+	{ "shv_typecode", EINVAL },
+	{ "shv_type_parse", EINVAL },
+	{ "shv_type_parse", EOVERFLOW },
+	{ "shv_type_parse", ENOMEM },
+	{ "shv_type_struct", EINVAL },
+	{ "shv_type_struct", EOVERFLOW },
+	{ "shv_type_struct", ENOMEM },
+	{ "shv_type_size", EINVAL },
+	{ "shv_type_align", EINVAL },
+	{ "shv_type_format", EINVAL },
+	{ "shv_type_name", EINVAL },
+	MAKING("shv_value_new"),
+	{ "shv_value_new", ENOTSUP },
+	{ "shv_value_new", ESTALE },
+	{ "shv_value_new", EOWNERDEAD }, /* of the policy's init() */
+	MAKING("shv_array_new"),
+	{ "shv_array_new", ENOTSUP },
+	{ "shv_array_new", ESTALE },
+	{ "shv_array_new", EOVERFLOW },
+	{ "shv_array_new", EOWNERDEAD },
+	MAKING("shv_raw_new"),
+	MAKING("shv_raw_array_new"),
+	{ "shv_raw_array_new", EOVERFLOW },
+	{ "shv_value_free", EBUSY },
+	{ "shv_value_free", EINVAL },
+	{ "shv_value_free", ESTALE },
+	{ "shv_value_free", EROFS },
+	{ "shv_value_free", EUSERS },
+	{ "shv_value_free", ENOTSUP },
+	{ "shv_raw_free", EINVAL },
+	{ "shv_raw_free", ESTALE },
+	{ "shv_raw_free", EROFS },
+	{ "shv_raw_free", EUSERS },
+	{ "shv_value_data", EINVAL },
+	{ "shv_value_data", ESTALE },
+	{ "shv_value_type", EINVAL },
+	{ "shv_value_type", ESTALE },
+	{ "shv_value_lock", EINVAL },
+	{ "shv_value_lock", ESTALE },
+	TAKING("shv_get"),
+	TAKING("shv_set"),
+	{ "shv_set", EROFS },
+	TAKING("shv_get_typed"),
+	TAKING("shv_set_typed"),
+	{ "shv_set_typed", EROFS },
+	TAKING("SHV_LOAD"),
+	TAKING("shv_acquire"),
+	{ "shv_acquire", EROFS },
+	TAKING("shv_try_acquire"),
+	{ "shv_try_acquire", EROFS },
+	{ "shv_try_acquire", EBUSY },
+	TAKING("shv_acquire_for"),
+	{ "shv_acquire_for", EROFS },
+	{ "shv_acquire_for", ETIMEDOUT },
+	{ "shv_release", EPERM },
+	{ "shv_release", EINVAL },
+	{ "shv_release", ESTALE },
+	{ "shv_release", EROFS },
+	{ "shv_release", ENOTSUP },
+	{ "shv_release", EUSERS },
+	TAKING("shv_with"),
+	{ "shv_with", EROFS },
+	{ "shv_peek", EAGAIN },
+	{ "shv_peek", ENOTSUP },
+	{ "shv_peek", EINVAL },
+	{ "shv_peek", ESTALE },
+	{ "shv_value_holder", EINVAL },
+	{ "shv_value_holder", ESTALE },
+	{ "shv_value_holder", ENOTSUP },
+	{ "shv_last_holder", ENOENT },
+	{ "shv_last_holder", EINVAL },
+	{ "shv_last_holder", ESTALE },
+	TAKING("shv_add"),
+	{ "shv_add", EROFS },
+	TAKING("shv_addf"),
+	{ "shv_addf", EROFS },
+	TAKING("shv_compare_exchange"),
+	{ "shv_compare_exchange", EROFS },
+	{ "shv_ref_of", EINVAL },
+	{ "shv_ref_of", ESTALE },
+	{ "shv_deref", EINVAL },
+	{ "shv_deref", ESTALE },
+	TAKING("shv_ref_acquire"),
+	{ "shv_ref_acquire", EROFS },
+	{ "shv_publish", EEXIST },
+	{ "shv_publish", EINVAL },
+	{ "shv_publish", ENAMETOOLONG },
+	{ "shv_publish", ESTALE },
+	{ "shv_publish", ENOSPC },
+	{ "shv_publish", ENOMEM },
+	{ "shv_publish", EROFS },
+	{ "shv_publish", EUSERS },
+	{ "shv_find", ENOENT },
+	{ "shv_find", EINVAL },
+	{ "shv_find", ENAMETOOLONG },
+	{ "shv_unpublish", ENOENT },
+	{ "shv_unpublish", EINVAL },
+	{ "shv_unpublish", ENAMETOOLONG },
+	{ "shv_unpublish", EROFS },
+	{ "shv_unpublish", EUSERS },
+	MAKING("shv_find_or_new"),
+	{ "shv_find_or_new", EEXIST },
+	{ "shv_find_or_new", ENAMETOOLONG },
+	{ "shv_find_or_new", ENOTSUP },
+	{ "shv_find_or_new", ESTALE },
+	{ "shv_find_or_new", EOWNERDEAD },
+	{ "shv_next_name", EINVAL },
+	{ "shv_len", EINVAL },
+	{ "shv_len", ESTALE },
+	{ "shv_at", EINVAL },
+	{ "shv_at", ESTALE },
+	{ "shv_at", ERANGE },
+	{ "shv_offset", EINVAL },
+	{ "shv_offset", ERANGE },
+	{ "shv_pointer", EINVAL },
+	{ "shv_pointer", ERANGE },
+	{ "shv_lock_register", EINVAL },
+	{ "shv_lock_register", EPROTONOSUPPORT },
+	{ "shv_lock_register", EEXIST },
+	{ "shv_lock_register", ENOSPC },
+	{ "shv_lock_register", EROFS },
+	MAKING("shv_lock_new"),
+	{ "shv_lock_new", ENOTSUP },
+	{ "shv_lock_new", EOWNERDEAD },
+	{ "shv_lock_free", EINVAL },
+	{ "shv_lock_free", ESTALE },
+	{ "shv_lock_free", EROFS },
+	TAKING("shv_lock_acquire"),
+	{ "shv_lock_acquire", EROFS },
+	TAKING("shv_lock_try"),
+	{ "shv_lock_try", EROFS },
+	{ "shv_lock_try", EBUSY },
+	TAKING("shv_lock_for"),
+	{ "shv_lock_for", EROFS },
+	{ "shv_lock_for", ETIMEDOUT },
+	{ "shv_lock_release", EPERM },
+	{ "shv_lock_release", EINVAL },
+	{ "shv_lock_release", ESTALE },
+	{ "shv_lock_release", EROFS },
+	{ "shv_lock_release", ENOTSUP },
+	{ "shv_lock_release", EUSERS },
+	{ "shv_lock_holder", EINVAL },
+	{ "shv_lock_holder", ESTALE },
+	{ "shv_lock_holder", ENOTSUP },
+	{ "shv_stat", EINVAL },
+	{ "shv_stat", EBADF },
+	{ "shv_check", EINVAL },
+	{ "shv_check", ENOMEM },
+	WALKING("shv_value_next"),
+	WALKING("shv_lock_next"),
+	WALKING("shv_process_next"),
+	WALKING("shv_run_next"),
+	WALKING("shv_type_next"),
+	{ "shv_value_describe", EINVAL },
+	{ "shv_value_describe", ESTALE },
+	{ "shv_value_describe", EUCLEAN },
+	{ "shv_value_bytes", EINVAL },
+	{ "shv_value_bytes", ESTALE },
+	{ "shv_value_bytes", EUCLEAN },
+	{ "shv_value_name", EINVAL },
+	{ "shv_value_name", ENOENT },
+	{ "shv_value_name", ESTALE },
+	{ "shv_value_name", EUCLEAN },
+	{ "shv_value_text", EINVAL },
+	{ "shv_value_text", ESTALE },
+	{ "shv_value_text", EUCLEAN },
+	{ "shv_value_text", ENOMEM },
+};
+#define PROMISES (sizeof(contract) / sizeof(contract[0]))
+
+/* Under a sanitizer the address space is not to be limited, nor can a child go without the memory that it needs. */
+static bool short_of_memory_only(const struct promise *p)
+{
+	return SANITIZED && p->code == ENOMEM;
+}
+
+static struct promise *promises; /* contract[] in shared memory */
+
+static const char *const last_words = "shv_typecode: c is '!'";
+
+/* Before the call: what shv_errmsg() says now must go. */
+static void wash(void)
+{
+	(void)shv_typecode('!');
+	errno = 0;
+}
+
+/*
+ * What came of a call of `function`: it must have failed with `code`, which the headers allow, and with a sentence that says where. The
+ * deeper layers know only the arena, and name it.
+ */
+static void settle(const char *file, int line, const char *function, int code, const char *call, long got)
+{
+	const char *said = shv_errmsg();
+	struct promise *p = NULL;
+
+	NEED(got == -code, "%s:%d: %s returned %ld, not -%d (%s)", file, line, call, got, code, strerror(code));
+	NEED(*said && strncmp(said, last_words, strlen(last_words)), "%s:%d: %s failed without a word", file, line, call);
+	NEED(strstr(said, function) || strstr(said, "arena '"), "%s:%d: %s does not name %s", file, line, call, function);
+	for (size_t i = 0; i < PROMISES && !p; i++)
+		if (promises[i].code == code && !strcmp(promises[i].function, function))
+			p = &promises[i];
+	NEED(p, "%s:%d: nothing says that %s may fail with %s", file, line, function, strerror(code));
+	__atomic_fetch_add(&p->provoked, 1, __ATOMIC_RELAXED);
+}
+
+#define REFUSED(function, code_, call) (wash(), settle(__FILE__, __LINE__, function, (code_), #call, (long)(call)))
+/* For those that return a pointer, or 0 for none. */
+#define REFUSED_NULL(function, code_, call) \
+	(wash(), settle(__FILE__, __LINE__, function, (code_), #call, (call) ? 0 : -(long)errno))
+
+/* ---- functions that take an object -------------------------------------------------------------------- */
+
+#define RET_POINTER(call)                     \
+	do {                                  \
+		const void *p_ = (call);      \
+		return p_ ? 0 : -(long)errno; \
+	} while (0)
+
+static long do_value_free(void *p) { return shv_value_free(p); }
+static long do_raw_free(void *p) { return shv_raw_free(p); }
+static long do_value_data(void *p) { RET_POINTER(shv_value_data(p)); }
+static long do_value_type(void *p) { RET_POINTER(shv_value_type(p)); }
+static long do_value_lock(void *p) { RET_POINTER(shv_value_lock(p)); }
+static long do_get(void *p) { return shv_get(p, &(double){ 0 }, 8); }
+static long do_set(void *p) { return shv_set(p, &(double){ 0 }, 8); }
+static long do_get_typed(void *p) { return shv_get_typed(p, SHV_LONG, &(long){ 0 }, 8); }
+static long do_set_typed(void *p) { return shv_set_typed(p, SHV_LONG, &(long){ 0 }, 8); }
+static long do_load(void *p)
+{
+	long x = 0;
+
+	(void)shv_load_(p, SHV_LONG, &x, sizeof(x));
+	return -(long)errno;
+}
+static long do_acquire(void *p) { return shv_acquire(p); }
+static long do_try_acquire(void *p) { return shv_try_acquire(p); }
+static long do_acquire_for(void *p) { return shv_acquire_for(p, &(struct timespec){ 0, 1000 }); }
+static long do_release(void *p) { return shv_release(p); }
+static long do_with(void *p)
+{
+	shv_with(p)
+		return 1;
+	return shv_with_status();
+}
+static long do_peek(void *p) { return shv_peek(p, &(double){ 0 }, 8); }
+static long do_value_holder(void *p) { return shv_value_holder(p, &(struct shv_holder){ 0 }); }
+static long do_last_holder(void *p) { return shv_last_holder(p, &(struct shv_holder){ 0 }); }
+static long do_add(void *p) { return shv_add(p, 1, NULL); }
+static long do_addf(void *p) { return shv_addf(p, 1, NULL); }
+static long do_compare_exchange(void *p) { return shv_compare_exchange(p, &(long){ 0 }, &(long){ 0 }, 8); }
+static long do_ref_of(void *p)
+{
+	return shv_ref_of(p) ? 0 : -(long)errno;
+}
+static long do_publish(void *p) { return shv_publish(p, "published"); }
+static long do_len(void *p)
+{
+	errno = 0;
+	return shv_len(p) ? 0 : -(long)errno;
+}
+static long do_at(void *p) { RET_POINTER(shv_at(p, 0)); }
+static long do_lock_free(void *p) { return shv_lock_free(p); }
+static long do_lock_acquire(void *p) { return shv_lock_acquire(p); }
+static long do_lock_try(void *p) { return shv_lock_try(p); }
+static long do_lock_for(void *p) { return shv_lock_for(p, &(struct timespec){ 0, 1000 }); }
+static long do_lock_release(void *p) { return shv_lock_release(p); }
+static long do_lock_holder(void *p) { return shv_lock_holder(p, &(struct shv_holder){ 0 }); }
+
+enum {
+	VALUES = 1u << SHV_KIND_VALUE | 1u << SHV_KIND_ARRAY,
+	RAWS = 1u << SHV_KIND_RAW | 1u << SHV_KIND_RAW_ARRAY,
+	LOCK_OBJECTS = 1u << SHV_KIND_LOCK,
+	SINGLE = 1u << SHV_KIND_VALUE | 1u << SHV_KIND_RAW,
+};
+
+static const struct object_function {
+	const char *name;
+	long (*call)(void *p);
+	unsigned takes; /* kinds of objects */
+	bool locks;     /* it takes the lock */
+	bool floating;  /* of a floating point value */
+	bool reads;     /* also on a read-only attachment */
+} object_functions[] = {
+	{ "shv_value_free", do_value_free, VALUES, .reads = false },
+	{ "shv_raw_free", do_raw_free, RAWS, .reads = false },
+	{ "shv_value_data", do_value_data, VALUES | RAWS, .reads = true },
+	{ "shv_value_type", do_value_type, VALUES | RAWS, .reads = true },
+	{ "shv_value_lock", do_value_lock, VALUES, .reads = true },
+	{ "shv_get", do_get, VALUES | RAWS, .locks = true, .reads = true },
+	{ "shv_set", do_set, VALUES | RAWS, .locks = true },
+	{ "shv_get_typed", do_get_typed, VALUES | RAWS, .locks = true, .reads = true },
+	{ "shv_set_typed", do_set_typed, VALUES | RAWS, .locks = true },
+	{ "SHV_LOAD", do_load, VALUES | RAWS, .locks = true, .reads = true },
+	{ "shv_acquire", do_acquire, VALUES, .locks = true },
+	{ "shv_try_acquire", do_try_acquire, VALUES, .locks = true },
+	{ "shv_acquire_for", do_acquire_for, VALUES, .locks = true },
+	{ "shv_release", do_release, VALUES },
+	{ "shv_with", do_with, VALUES, .locks = true },
+	{ "shv_peek", do_peek, VALUES | RAWS, .reads = true },
+	{ "shv_value_holder", do_value_holder, VALUES, .reads = true },
+	{ "shv_last_holder", do_last_holder, VALUES, .reads = true },
+	{ "shv_add", do_add, VALUES | RAWS, .locks = true },
+	{ "shv_addf", do_addf, VALUES | RAWS, .locks = true, .floating = true },
+	{ "shv_compare_exchange", do_compare_exchange, VALUES | RAWS, .locks = true },
+	{ "shv_ref_of", do_ref_of, VALUES | RAWS | LOCK_OBJECTS, .reads = true },
+	{ "shv_publish", do_publish, VALUES | RAWS | LOCK_OBJECTS },
+	{ "shv_len", do_len, VALUES | RAWS, .reads = true },
+	{ "shv_at", do_at, VALUES | RAWS, .reads = true },
+	{ "shv_lock_free", do_lock_free, LOCK_OBJECTS },
+	{ "shv_lock_acquire", do_lock_acquire, VALUES | LOCK_OBJECTS, .locks = true },
+	{ "shv_lock_try", do_lock_try, VALUES | LOCK_OBJECTS, .locks = true },
+	{ "shv_lock_for", do_lock_for, VALUES | LOCK_OBJECTS, .locks = true },
+	{ "shv_lock_release", do_lock_release, VALUES | LOCK_OBJECTS },
+	{ "shv_lock_holder", do_lock_holder, VALUES | LOCK_OBJECTS, .reads = true },
+};
+#define OBJECT_FUNCTIONS ((int)(sizeof(object_functions) / sizeof(object_functions[0])))
+
+/* One object of each kind. */
+struct things {
+	shv_value *value, *floating, *none, *plain, *array;
+	void *raw, *raw_array;
+	shv_lock *lock;
+};
+
+static struct things make_things(shv_arena *a)
+{
+	return (struct things){
+		.value = made(SHV_VALUE(a, long, 1)),
+		.floating = made(SHV_VALUE(a, double, 1)),
+		.none = made(SHV_VALUE(a, long, 1, SHV_NONE)),
+		.plain = made(SHV_VALUE(a, long, 1, SHV_PLAIN)),
+		.array = made(shv_array_new(a, SHV_LONG, 100, NULL, SHV_RECURSIVE)),
+		.raw = made(shv_raw_new(a, SHV_LONG, NULL)),
+		.raw_array = made(shv_raw_array_new(a, SHV_LONG, 100, NULL)),
+		.lock = made(shv_lock_new(a, SHV_RECURSIVE)),
+	};
+}
+
+/* Nothing of what is refused may change the arena. */
+static struct shv_stat at_first;
+static struct things things;
+
+static void setup(void)
+{
+	arena_setup();
+	things = make_things(arena);
+	at_first = arena_stat(arena);
+}
+
+static void teardown(void)
+{
+	struct shv_stat now;
+
+	if (!arena)
+		return;
+	now = arena_stat(arena);
+	ck_assert_uint_eq(now.objects, at_first.objects);
+	ck_assert_uint_eq(now.bytes_live, at_first.bytes_live);
+	ck_assert_uint_eq(now.bytes_payload, at_first.bytes_payload);
+	ck_assert_uint_eq(now.names, at_first.names);
+	ck_assert_uint_eq(now.parts, at_first.parts);
+	arena_teardown();
+}
+
+START_TEST(null_is_refused)
+{
+	for (int i = 0; i < OBJECT_FUNCTIONS; i++)
+		REFUSED(object_functions[i].name, EINVAL, object_functions[i].call(NULL));
+	ck_assert_int_eq(shv_kind_of(NULL), SHV_KIND_NONE);
+	REFUSED_NULL("shv_arena_of", EINVAL, shv_arena_of(NULL));
+}
+END_TEST
+
+START_TEST(addresses_outside_of_arenas_are_refused)
+{
+	static long in_data[64];
+	long on_stack[64] = { 0 };
+	long *on_heap = made((long *)calloc(64, sizeof(long)));
+	char *start = (char *)things.value - shv_offset(arena, things.value);
+	void *const odd[] = { in_data + 8, on_stack + 8, on_heap + 8, (char *)on_stack + 13, (void *)8, (void *)1, (void *)UINTPTR_MAX,
+			      (void *)(UINTPTR_MAX - 7), start - 8, start + at_first.capacity, (void *)(uintptr_t)setup };
+
+	for (unsigned k = 0; k < sizeof(odd) / sizeof(odd[0]); k++) {
+		for (int i = 0; i < OBJECT_FUNCTIONS; i++)
+			REFUSED(object_functions[i].name, EINVAL, object_functions[i].call(odd[k]));
+		ck_assert_int_eq(shv_kind_of(odd[k]), SHV_KIND_NONE);
+		REFUSED_NULL("shv_arena_of", EINVAL, shv_arena_of(odd[k]));
+	}
+	free(on_heap);
+}
+END_TEST
+
+/* In the arena, but no object is there: not the beginning of one, or nothing at all. Reading must not take memory either. */
+START_TEST(addresses_inside_of_the_arena_that_are_no_objects_are_refused)
+{
+	char *start = (char *)things.value - shv_offset(arena, things.value), *array = (char *)things.raw_array;
+	uint64_t end = at_first.file_size, capacity = at_first.capacity;
+	char *odd[200];
+	unsigned n = 0;
+	uint64_t resident = arena_stat(arena).bytes_resident;
+
+	/* The payload of an object may well look like another's header. */
+	memcpy(array + 80, (char *)things.value - 8, 8);
+	memcpy(array + 160, (char *)things.lock - 8, 8);
+	memset(array + 240, 0xff, 64);
+	for (int i = 8; i < 800; i += 24)
+		odd[n++] = array + i;
+	odd[n++] = array + 88, odd[n++] = array + 168;
+	for (int i = 1; i < 8; i++) {
+		odd[n++] = (char *)things.value + i;
+		odd[n++] = (char *)things.raw + i;
+		odd[n++] = (char *)things.lock - i;
+	}
+	odd[n++] = (char *)things.value - 8, odd[n++] = (char *)things.value + 8, odd[n++] = (char *)things.lock - 8;
+	for (uint64_t off = 0; off < 4096; off += 512)
+		odd[n++] = start + off;
+	for (uint64_t part = 1; part < 16; part++)
+		odd[n++] = start + (capacity / 16 * part & ~UINT64_C(7));
+	odd[n++] = start + end, odd[n++] = start + end - 8, odd[n++] = start + end - 4096, odd[n++] = start + end + 8;
+	odd[n++] = start + capacity - 8, odd[n++] = start + capacity - 4096;
+	ck_assert_uint_lt(n, 200);
+	for (unsigned k = 0; k < n; k++) {
+		for (int i = 0; i < OBJECT_FUNCTIONS; i++) {
+			long got;
+
+			wash();
+			got = object_functions[i].call(odd[k]);
+			/* What is behind the address may look like the remains of an object. */
+			settle(__FILE__, __LINE__, object_functions[i].name, got == -ESTALE ? ESTALE : EINVAL, "call", got);
+		}
+		ck_assert_int_eq(shv_kind_of(odd[k]), SHV_KIND_NONE);
+		ck_assert_ptr_eq(shv_arena_of(odd[k]), arena);
+	}
+	ck_assert_uint_eq(arena_stat(arena).bytes_resident, resident);
+}
+END_TEST
+
+START_TEST(freed_objects_are_stale)
+{
+	struct things gone = make_things(arena);
+	void *const all[] = { gone.value, gone.floating, gone.none, gone.plain, gone.array, gone.raw, gone.raw_array, gone.lock };
+	enum { N = sizeof(all) / sizeof(all[0]) };
+	shv_ref ref[N];
+	shv_value *out = NULL;
+
+	for (int k = 0; k < N; k++)
+		ref[k] = shv_ref_of(all[k]);
+	for (int k = 0; k < 5; k++)
+		assert_ok(shv_value_free(all[k]));
+	assert_ok(shv_raw_free(gone.raw));
+	assert_ok(shv_raw_free(gone.raw_array));
+	assert_ok(shv_lock_free(gone.lock));
+	for (int round = 0; round < 2; round++) {
+		for (int k = 0; k < N; k++) {
+			if (all[k] == gone.lock && !round)
+				continue; /* it goes when somebody trims */
+			for (int i = 0; i < OBJECT_FUNCTIONS; i++)
+				REFUSED(object_functions[i].name, ESTALE, object_functions[i].call(all[k]));
+			ck_assert_int_eq(shv_kind_of(all[k]), SHV_KIND_NONE);
+			REFUSED_NULL("shv_deref", ESTALE, shv_deref(arena, ref[k]));
+			REFUSED("shv_ref_acquire", ESTALE, shv_ref_acquire(arena, ref[k], &out));
+			REFUSED("shv_value_describe", ESTALE, shv_value_describe(arena, ref[k], &(struct shv_value_info){ 0 }));
+			REFUSED("shv_value_bytes", ESTALE, shv_value_bytes(arena, ref[k], &(long){ 0 }, 8, NULL));
+			REFUSED("shv_value_name", ESTALE, shv_value_name(arena, ref[k], NULL, 0));
+			REFUSED("shv_value_text", ESTALE, shv_value_text(arena, ref[k], NULL, 0));
+		}
+		assert_ok(shv_arena_trim(arena)); /* then the memory itself is gone */
+	}
+	ck_assert_ptr_null(out);
+}
+END_TEST
+
+START_TEST(lock_that_was_freed_is_not_shared_any_more)
+{
+	shv_lock *lock = made(shv_lock_new(arena, SHV_PLAIN));
+
+	assert_ok(shv_lock_free(lock));
+	for (int round = 0; round < 2; round++) {
+		REFUSED("shv_lock_free", ESTALE, shv_lock_free(lock));
+		REFUSED_NULL("shv_value_new", ESTALE, shv_value_new(arena, SHV_INT, NULL, SHV_SHARED(lock)));
+		REFUSED_NULL("shv_array_new", ESTALE, shv_array_new(arena, SHV_INT, 3, NULL, SHV_SHARED(lock)));
+		REFUSED_NULL("shv_find_or_new", ESTALE, shv_find_or_new(arena, "n", SHV_INT, NULL, SHV_SHARED(lock), NULL));
+		assert_ok(shv_arena_trim(arena));
+	}
+}
+END_TEST
+
+START_TEST(objects_of_the_wrong_kind_are_refused)
+{
+	void *const all[] = { things.value, things.array, things.raw, things.raw_array, things.lock };
+
+	for (unsigned k = 0; k < sizeof(all) / sizeof(all[0]); k++) {
+		unsigned kind = 1u << shv_kind_of(all[k]);
+
+		for (int i = 0; i < OBJECT_FUNCTIONS; i++)
+			if (!(object_functions[i].takes & kind))
+				REFUSED(object_functions[i].name, EINVAL, object_functions[i].call(all[k]));
+	}
+	REFUSED("shv_add", EINVAL, shv_add(things.array, 1, NULL));
+	REFUSED("shv_addf", EINVAL, shv_addf(things.array, 1, NULL));
+	REFUSED("shv_ref_acquire", EINVAL, shv_ref_acquire(arena, shv_ref_of(things.raw), &(shv_value *){ NULL }));
+	REFUSED("shv_ref_acquire", EINVAL, shv_ref_acquire(arena, shv_ref_of(things.lock), &(shv_value *){ NULL }));
+}
+END_TEST
+
+START_TEST(wrong_sizes_and_missing_arguments_are_refused)
+{
+	shv_value *const both[] = { things.value, things.none, things.raw };
+	struct shv_holder h = { .size = 4 };
+	long x = 0;
+
+	for (int i = 0; i < 3; i++) {
+		shv_value *v = both[i];
+
+		REFUSED("shv_get", EINVAL, shv_get(v, &x, 7));
+		REFUSED("shv_get", EINVAL, shv_get(v, NULL, 8));
+		REFUSED("shv_set", EINVAL, shv_set(v, &x, 9));
+		REFUSED("shv_set", EINVAL, shv_set(v, NULL, 8));
+		REFUSED("shv_peek", EINVAL, shv_peek(v, &x, 0));
+		REFUSED("shv_peek", EINVAL, shv_peek(v, NULL, 8));
+		REFUSED("shv_get_typed", EINVAL, shv_get_typed(v, SHV_INT, &x, 4));
+		REFUSED("shv_get_typed", EINVAL, shv_get_typed(v, SHV_LONG, &x, 4));
+		REFUSED("shv_get_typed", EINVAL, shv_get_typed(v, NULL, &x, 8));
+		REFUSED("shv_get_typed", EINVAL, shv_get_typed(v, SHV_LONG, NULL, 8));
+		REFUSED("shv_set_typed", EINVAL, shv_set_typed(v, SHV_ULONG, &x, 8));
+		REFUSED("shv_set_typed", EINVAL, shv_set_typed(v, SHV_LONG, &x, 16));
+		REFUSED("shv_set_typed", EINVAL, shv_set_typed(v, NULL, &x, 8));
+		REFUSED("shv_set_typed", EINVAL, shv_set_typed(v, SHV_LONG, NULL, 8));
+		REFUSED("shv_compare_exchange", EINVAL, shv_compare_exchange(v, &x, &x, 4));
+		REFUSED("shv_compare_exchange", EINVAL, shv_compare_exchange(v, NULL, &x, 8));
+		REFUSED("shv_compare_exchange", EINVAL, shv_compare_exchange(v, &x, NULL, 8));
+		REFUSED("shv_addf", EINVAL, shv_addf(v, 1, NULL));
+	}
+	REFUSED("shv_compare_exchange", EAGAIN, shv_compare_exchange(things.value, &x, &x, 8));
+	REFUSED("shv_add", EINVAL, shv_add(things.floating, 1, NULL));
+	REFUSED("shv_acquire_for", EINVAL, shv_acquire_for(things.value, NULL));
+	REFUSED("shv_acquire_for", EINVAL, shv_acquire_for(things.value, &(struct timespec){ -1, 0 }));
+	REFUSED("shv_lock_for", EINVAL, shv_lock_for(things.lock, NULL));
+	REFUSED("shv_lock_for", EINVAL, shv_lock_for(things.lock, &(struct timespec){ 0, 1000000000 }));
+	REFUSED("shv_value_holder", EINVAL, shv_value_holder(things.value, NULL));
+	REFUSED("shv_lock_holder", EINVAL, shv_lock_holder(things.lock, NULL));
+	REFUSED("shv_last_holder", EINVAL, shv_last_holder(things.value, NULL));
+	REFUSED("shv_last_holder", EINVAL, shv_last_holder(things.value, &h));
+	REFUSED("shv_last_holder", ENOENT, shv_last_holder(things.value, &(struct shv_holder){ 0 }));
+	assert_ok(shv_acquire(things.value));
+	REFUSED("shv_value_holder", EINVAL, shv_value_holder(things.value, &h));
+	REFUSED("shv_lock_holder", EINVAL, shv_lock_holder(shv_value_lock(things.value), &h));
+	assert_ok(shv_release(things.value));
+	REFUSED("shv_release", EPERM, shv_release(things.value));
+	REFUSED("shv_lock_release", EPERM, shv_lock_release(things.lock));
+	REFUSED("shv_ref_acquire", EINVAL, shv_ref_acquire(arena, shv_ref_of(things.value), NULL));
+	REFUSED("shv_ref_acquire", EINVAL, shv_ref_acquire(arena, 0, &(shv_value *){ NULL }));
+	REFUSED_NULL("shv_deref", EINVAL, shv_deref(arena, 0));
+	REFUSED_NULL("shv_deref", ESTALE, shv_deref(arena, UINT64_MAX));
+	REFUSED_NULL("shv_at", ERANGE, shv_at(things.array, 100));
+	REFUSED_NULL("shv_offset", ERANGE, shv_offset(arena, &x));
+	REFUSED_NULL("shv_pointer", ERANGE, shv_pointer(arena, UINT64_MAX, 1));
+	REFUSED_NULL("shv_value_new", EINVAL, shv_value_new(arena, NULL, NULL, SHV_NONE));
+	REFUSED_NULL("shv_raw_new", EINVAL, shv_raw_new(arena, NULL, NULL));
+	REFUSED_NULL("shv_array_new", EINVAL, shv_array_new(arena, NULL, 1, NULL, SHV_NONE));
+	REFUSED_NULL("shv_raw_array_new", EINVAL, shv_raw_array_new(arena, NULL, 1, NULL));
+	REFUSED_NULL("shv_find_or_new", EINVAL, shv_find_or_new(arena, "n", NULL, NULL, SHV_NONE, NULL));
+	REFUSED_NULL("shv_lock_new", EINVAL, shv_lock_new(arena, SHV_NONE));
+	REFUSED_NULL("shv_array_new", EOVERFLOW, shv_array_new(arena, SHV_INT, SIZE_MAX, NULL, SHV_NONE));
+	REFUSED_NULL("shv_raw_array_new", EOVERFLOW, shv_raw_array_new(arena, SHV_INT, SIZE_MAX, NULL));
+	for (uint32_t kind = 7; kind < 9; kind++) {
+		shv_lockspec spec = { kind, 0, NULL, NULL };
+
+		REFUSED_NULL("shv_value_new", EINVAL, shv_value_new(arena, SHV_INT, NULL, spec));
+		REFUSED_NULL("shv_array_new", EINVAL, shv_array_new(arena, SHV_INT, 1, NULL, spec));
+		REFUSED_NULL("shv_lock_new", EINVAL, shv_lock_new(arena, spec));
+		REFUSED_NULL("shv_find_or_new", EINVAL, shv_find_or_new(arena, "n", SHV_INT, NULL, spec, NULL));
+	}
+}
+END_TEST
+
+/* ---- functions that take an arena --------------------------------------------------------------------- */
+
+static int dummy_acquire(void *state, const struct timespec *deadline)
+{
+	(void)state;
+	(void)deadline;
+	return 0;
+}
+static int dummy_release(void *state)
+{
+	(void)state;
+	return 0;
+}
+static int dead_init(void *state, const void *arg)
+{
+	(void)state;
+	(void)arg;
+	return -EOWNERDEAD;
+}
+static const struct shv_lock_policy dead_policy = { .struct_size = sizeof(dead_policy), .name = "dead", .size = 8, .align = 8,
+						    .init = dead_init, .acquire = dummy_acquire, .release = dummy_release };
+
+static void all_with_arena(shv_arena *a)
+{
+	struct shv_value_info info = { 0 };
+	struct shv_lock_info lock = { 0 };
+	struct shv_process_info process = { 0 };
+	struct shv_run_info run = { 0 };
+	struct shv_type_info type = { 0 };
+	struct shv_stat st = { 0 };
+	uint64_t cursor = 0;
+	shv_ref ref = shv_ref_of(things.value);
+	char text[8];
+
+	REFUSED("shv_arena_fd", EINVAL, shv_arena_fd(a));
+	REFUSED("shv_arena_fd_rdonly", EINVAL, shv_arena_fd_rdonly(a));
+	REFUSED("shv_arena_detach", EINVAL, shv_arena_detach(a));
+	REFUSED("shv_arena_recover", EINVAL, shv_arena_recover(a, NULL));
+	REFUSED("shv_arena_trim", EINVAL, shv_arena_trim(a));
+	REFUSED_NULL("shv_arena_name", EINVAL, shv_arena_name(a));
+	REFUSED_NULL("shv_value_new", EINVAL, shv_value_new(a, SHV_INT, NULL, SHV_NONE));
+	REFUSED_NULL("shv_raw_new", EINVAL, shv_raw_new(a, SHV_INT, NULL));
+	REFUSED_NULL("shv_array_new", EINVAL, shv_array_new(a, SHV_INT, 1, NULL, SHV_NONE));
+	REFUSED_NULL("shv_raw_array_new", EINVAL, shv_raw_array_new(a, SHV_INT, 1, NULL));
+	REFUSED_NULL("shv_lock_new", EINVAL, shv_lock_new(a, SHV_PLAIN));
+	REFUSED("shv_lock_register", EINVAL, shv_lock_register(a, &word_policy));
+	REFUSED_NULL("shv_deref", EINVAL, shv_deref(a, ref));
+	REFUSED("shv_ref_acquire", EINVAL, shv_ref_acquire(a, ref, &(shv_value *){ NULL }));
+	REFUSED_NULL("shv_find", EINVAL, shv_find(a, "name"));
+	REFUSED("shv_unpublish", EINVAL, shv_unpublish(a, "name"));
+	REFUSED_NULL("shv_find_or_new", EINVAL, shv_find_or_new(a, "name", SHV_INT, NULL, SHV_NONE, NULL));
+	REFUSED("shv_next_name", EINVAL, shv_next_name(a, &cursor, text, sizeof(text), NULL));
+	REFUSED_NULL("shv_offset", EINVAL, shv_offset(a, things.value));
+	REFUSED_NULL("shv_pointer", EINVAL, shv_pointer(a, 4096, 1));
+	REFUSED("shv_stat", EINVAL, shv_stat(a, &st));
+	REFUSED("shv_check", EINVAL, shv_check(a, NULL, NULL));
+	REFUSED("shv_value_next", EINVAL, shv_value_next(a, &cursor, &info));
+	REFUSED("shv_value_describe", EINVAL, shv_value_describe(a, ref, &info));
+	REFUSED("shv_value_bytes", EINVAL, shv_value_bytes(a, ref, text, 8, NULL));
+	REFUSED("shv_value_name", EINVAL, shv_value_name(a, ref, text, 8));
+	REFUSED("shv_value_text", EINVAL, shv_value_text(a, ref, text, 8));
+	REFUSED("shv_lock_next", EINVAL, shv_lock_next(a, &cursor, &lock));
+	REFUSED("shv_process_next", EINVAL, shv_process_next(a, &cursor, &process));
+	REFUSED("shv_run_next", EINVAL, shv_run_next(a, &cursor, &run));
+	REFUSED("shv_type_next", EINVAL, shv_type_next(a, &cursor, &type));
+	ck_assert_uint_eq(cursor, 0);
+}
+
+START_TEST(what_is_no_attachment_is_refused)
+{
+	long on_stack[64] = { 0 };
+	long *on_heap = made((long *)calloc(64, sizeof(long)));
+	shv_arena *detached = made(shv_arena_create(NULL)), *closed_copy = made(shv_arena_attach(shv_arena_fd(arena), 0));
+
+	assert_ok(shv_arena_detach(detached));
+	assert_ok(shv_arena_detach(closed_copy));
+	all_with_arena(NULL);
+	all_with_arena((shv_arena *)on_stack);
+	all_with_arena((shv_arena *)((char *)on_stack + 4));
+	all_with_arena((shv_arena *)on_heap);
+	all_with_arena((shv_arena *)things.value);
+	all_with_arena(detached);
+	all_with_arena(closed_copy);
+	free(on_heap);
+}
+END_TEST
+
+START_TEST(wrong_arguments_beside_the_arena_are_refused)
+{
+	struct shv_stat st = { .size = 3 };
+	struct shv_recovery recovery = { .size = 3 };
+	struct shv_value_info info = { .size = 3 };
+	struct shv_lock_info lock = { .size = 3 };
+	struct shv_process_info process = { .size = 3 };
+	struct shv_run_info run = { .size = 3 };
+	struct shv_type_info type = { .size = 3 };
+	shv_ref ref = shv_ref_of(things.value);
+	uint64_t cursor;
+	char text[8];
+
+	REFUSED("shv_arena_recover", EINVAL, shv_arena_recover(arena, &recovery));
+	REFUSED("shv_stat", EINVAL, shv_stat(arena, NULL));
+	REFUSED("shv_stat", EINVAL, shv_stat(arena, &st));
+#define WALK_REFUSED(function, info)                                                                \
+	do {                                                                                        \
+		cursor = 0;                                                                         \
+		REFUSED(#function, EINVAL, function(arena, NULL, &(info)));                         \
+		REFUSED(#function, EINVAL, function(arena, &cursor, NULL));                         \
+		REFUSED(#function, EINVAL, function(arena, &cursor, &(info)));                      \
+	} while (0)
+	WALK_REFUSED(shv_value_next, info);
+	WALK_REFUSED(shv_lock_next, lock);
+	WALK_REFUSED(shv_process_next, process);
+	WALK_REFUSED(shv_run_next, run);
+	WALK_REFUSED(shv_type_next, type);
+	REFUSED("shv_value_describe", EINVAL, shv_value_describe(arena, ref, NULL));
+	REFUSED("shv_value_describe", EINVAL, shv_value_describe(arena, ref, &info));
+	REFUSED("shv_value_describe", EINVAL, shv_value_describe(arena, 0, &(struct shv_value_info){ 0 }));
+	REFUSED("shv_value_bytes", EINVAL, shv_value_bytes(arena, ref, NULL, 8, NULL));
+	REFUSED("shv_value_bytes", EINVAL, shv_value_bytes(arena, 0, text, 8, NULL));
+	REFUSED("shv_value_name", EINVAL, shv_value_name(arena, ref, NULL, 8));
+	REFUSED("shv_value_name", EINVAL, shv_value_name(arena, 0, text, 8));
+	REFUSED("shv_value_name", ENOENT, shv_value_name(arena, ref, text, 8));
+	REFUSED("shv_value_text", EINVAL, shv_value_text(arena, ref, NULL, 8));
+	REFUSED("shv_value_text", EINVAL, shv_value_text(arena, 0, text, 8));
+	REFUSED("shv_next_name", EINVAL, shv_next_name(arena, NULL, text, 8, NULL));
+	REFUSED("shv_next_name", EINVAL, shv_next_name(arena, &cursor, NULL, 8, NULL));
+}
+END_TEST
+
+/* ---- names and types ---------------------------------------------------------------------------------- */
+
+START_TEST(names_are_refused)
+{
+	char name[257];
+	void *p;
+
+	memset(name, 'n', 256);
+	name[256] = 0;
+	REFUSED("shv_publish", EINVAL, shv_publish(things.value, NULL));
+	REFUSED("shv_publish", EINVAL, shv_publish(things.value, ""));
+	REFUSED("shv_publish", ENAMETOOLONG, shv_publish(things.value, name));
+	REFUSED_NULL("shv_find", EINVAL, shv_find(arena, NULL));
+	REFUSED_NULL("shv_find", EINVAL, shv_find(arena, ""));
+	REFUSED_NULL("shv_find", ENAMETOOLONG, shv_find(arena, name));
+	REFUSED_NULL("shv_find", ENOENT, shv_find(arena, "nobody"));
+	REFUSED("shv_unpublish", EINVAL, shv_unpublish(arena, NULL));
+	REFUSED("shv_unpublish", EINVAL, shv_unpublish(arena, ""));
+	REFUSED("shv_unpublish", ENAMETOOLONG, shv_unpublish(arena, name));
+	REFUSED("shv_unpublish", ENOENT, shv_unpublish(arena, "nobody"));
+	REFUSED_NULL("shv_find_or_new", EINVAL, shv_find_or_new(arena, NULL, SHV_INT, NULL, SHV_NONE, NULL));
+	REFUSED_NULL("shv_find_or_new", EINVAL, shv_find_or_new(arena, "", SHV_INT, NULL, SHV_NONE, NULL));
+	REFUSED_NULL("shv_find_or_new", ENAMETOOLONG, shv_find_or_new(arena, name, SHV_INT, NULL, SHV_NONE, NULL));
+	assert_ok(shv_publish(things.raw, "raw"));
+	REFUSED("shv_publish", EEXIST, shv_publish(things.raw, "another"));
+	REFUSED("shv_publish", EEXIST, shv_publish(things.value, "raw"));
+	REFUSED_NULL("shv_find_or_new", EEXIST, shv_find_or_new(arena, "raw", SHV_LONG, NULL, SHV_NONE, NULL));
+	p = made(shv_raw_new(arena, SHV_INT, NULL));
+	assert_ok(shv_raw_free(p));
+	REFUSED("shv_publish", ESTALE, shv_publish(p, "gone"));
+	assert_ok(shv_unpublish(arena, "raw"));
+}
+END_TEST
+
+START_TEST(types_are_refused)
+{
+	static const char *const wrong[] = { "", "P", "&i", "O", "z", "j", "T{", "T{i", "(3", "(-1)i", "T{i:a:i:a:}", "99999999999999999999i" };
+	struct pair {
+		int a;
+		long b;
+	};
+	struct shv_field fields[] = { SHV_FIELD(struct pair, a, SHV_INT), SHV_FIELD(struct pair, b, SHV_LONG) }, bad[2];
+	const shv_type *t;
+
+	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		wash();
+		t = shv_type_parse(wrong[i]);
+		settle(__FILE__, __LINE__, "shv_type_parse", errno == EOVERFLOW ? EOVERFLOW : EINVAL, wrong[i], t ? 0 : -errno);
+	}
+	REFUSED_NULL("shv_type_parse", EINVAL, shv_type_parse(NULL));
+	REFUSED_NULL("shv_type_parse", EOVERFLOW, shv_type_parse("(4611686018427387904)q"));
+	REFUSED_NULL("shv_typecode", EINVAL, shv_typecode('x'));
+	REFUSED_NULL("shv_type_size", EINVAL, shv_type_size(NULL));
+	REFUSED_NULL("shv_type_align", EINVAL, shv_type_align(NULL));
+	REFUSED_NULL("shv_type_format", EINVAL, shv_type_format(NULL));
+	REFUSED_NULL("shv_type_name", EINVAL, shv_type_name(NULL));
+	made(shv_type_struct("pair", sizeof(struct pair), fields, 2));
+	REFUSED_NULL("shv_type_struct", EINVAL, shv_type_struct("pair", sizeof(struct pair), NULL, 2));
+	REFUSED_NULL("shv_type_struct", EINVAL, shv_type_struct("pair", sizeof(struct pair), fields, 0));
+	REFUSED_NULL("shv_type_struct", EINVAL, shv_type_struct("pair", 8, fields, 2));
+	REFUSED_NULL("shv_type_struct", EOVERFLOW, shv_type_struct("pair", SIZE_MAX, fields, 2));
+#define FIELD_REFUSED(change)                                                                                \
+	do {                                                                                                 \
+		memcpy(bad, fields, sizeof(fields));                                                         \
+		change;                                                                                      \
+		REFUSED_NULL("shv_type_struct", EINVAL, shv_type_struct("pair", sizeof(struct pair), bad, 2)); \
+	} while (0)
+	FIELD_REFUSED(bad[0].name = NULL);
+	FIELD_REFUSED(bad[0].name = "");
+	FIELD_REFUSED(bad[0].name = "b");
+	FIELD_REFUSED(bad[0].type = NULL);
+	FIELD_REFUSED(bad[0].offset = 1);
+	FIELD_REFUSED(bad[0].offset = 8);
+	FIELD_REFUSED(bad[1].offset = 16);
+	FIELD_REFUSED(bad[0].extent = 0);
+	FIELD_REFUSED(bad[0].extent = 5);
+	FIELD_REFUSED(bad[0].extent = 12);
+	FIELD_REFUSED(bad[0].size = 3);
+}
+END_TEST
+
+/* ---- locks -------------------------------------------------------------------------------------------- */
+
+/* The value that a function of the table works on. */
+static void *subject(const struct object_function *f, shv_value *integer, shv_value *floating)
+{
+	return f->floating ? floating : integer;
+}
+
+START_TEST(taking_what_is_taken_is_refused)
+{
+	shv_value *integer = made(SHV_VALUE(arena, long, 0, SHV_PLAIN)), *floating = made(SHV_VALUE(arena, double, 0, SHV_PLAIN));
+
+	assert_ok(shv_acquire(integer));
+	assert_ok(shv_acquire(floating));
+	for (int i = 0; i < OBJECT_FUNCTIONS; i++)
+		if (object_functions[i].locks)
+			REFUSED(object_functions[i].name, EDEADLK, object_functions[i].call(subject(&object_functions[i], integer, floating)));
+	REFUSED("shv_ref_acquire", EDEADLK, shv_ref_acquire(arena, shv_ref_of(integer), &(shv_value *){ NULL }));
+	REFUSED("shv_arena_detach", EBUSY, shv_arena_detach(arena));
+	assert_ok(shv_value_free(integer));
+	assert_ok(shv_value_free(floating));
+}
+END_TEST
+
+START_TEST(taking_too_often_is_refused)
+{
+	shv_value *integer = made(SHV_VALUE(arena, long, 0)), *floating = made(SHV_VALUE(arena, double, 0));
+
+	while (!shv_acquire(integer))
+		;
+	while (!shv_acquire(floating))
+		;
+	for (int i = 0; i < OBJECT_FUNCTIONS; i++)
+		if (object_functions[i].locks)
+			REFUSED(object_functions[i].name, EAGAIN, object_functions[i].call(subject(&object_functions[i], integer, floating)));
+	REFUSED("shv_ref_acquire", EAGAIN, shv_ref_acquire(arena, shv_ref_of(integer), &(shv_value *){ NULL }));
+	assert_ok(shv_value_free(integer));
+	assert_ok(shv_value_free(floating));
+}
+END_TEST
+
+static struct gate there, go;
+
+static int hold(shv_value *v)
+{
+	NEED(shv_acquire(v) == 0, "shv_acquire");
+	gate_add(&there, 1);
+	gate_wait(&go, 1);
+	return shv_release(v);
+}
+
+START_TEST(what_another_thread_holds_is_refused)
+{
+	struct errand e;
+
+	there.word = go.word = 0;
+	errand_send(&e, hold, things.plain);
+	gate_wait(&there, 1);
+	REFUSED("shv_try_acquire", EBUSY, shv_try_acquire(things.plain));
+	REFUSED("shv_lock_try", EBUSY, shv_lock_try(shv_value_lock(things.plain)));
+	REFUSED("shv_acquire_for", ETIMEDOUT, shv_acquire_for(things.plain, &(struct timespec){ 0, 0 }));
+	REFUSED("shv_lock_for", ETIMEDOUT, shv_lock_for(shv_value_lock(things.plain), &(struct timespec){ 0, 1 }));
+	REFUSED("shv_release", EPERM, shv_release(things.plain));
+	REFUSED("shv_lock_release", EPERM, shv_lock_release(shv_value_lock(things.plain)));
+	REFUSED("shv_value_free", EBUSY, shv_value_free(things.plain));
+	REFUSED("shv_peek", EAGAIN, shv_peek(things.plain, &(long){ 0 }, 8));
+	REFUSED("shv_arena_detach", EBUSY, shv_arena_detach(arena));
+	gate_add(&go, 1);
+	assert_ok(errand_back(&e));
+}
+END_TEST
+
+START_TEST(policies_are_refused)
+{
+	struct shv_lock_policy other = word_policy, wrong = word_policy;
+	const shv_lockspec dead = SHV_POLICY(&dead_policy);
+
+	REFUSED("shv_lock_register", EINVAL, shv_lock_register(arena, NULL));
+	wrong.size = 0;
+	REFUSED("shv_lock_register", EINVAL, shv_lock_register(arena, &wrong));
+	assert_ok(shv_lock_register(arena, &word_policy));
+	REFUSED("shv_lock_register", EEXIST, shv_lock_register(arena, &other));
+	wrong.size = 24;
+	REFUSED("shv_lock_register", EPROTONOSUPPORT, shv_lock_register(arena, &wrong));
+	assert_ok(shv_lock_register(arena, &dead_policy));
+	REFUSED_NULL("shv_value_new", EOWNERDEAD, shv_value_new(arena, SHV_INT, NULL, dead));
+	REFUSED_NULL("shv_array_new", EOWNERDEAD, shv_array_new(arena, SHV_INT, 3, NULL, dead));
+	REFUSED_NULL("shv_lock_new", EOWNERDEAD, shv_lock_new(arena, dead));
+	REFUSED_NULL("shv_find_or_new", EOWNERDEAD, shv_find_or_new(arena, "n", SHV_INT, NULL, dead, NULL));
+	for (int i = 0; i < 100; i++) {
+		char *name = made((char *)malloc(16));
+		struct shv_lock_policy *p = made((struct shv_lock_policy *)malloc(sizeof(*p)));
+
+		*p = word_policy;
+		snprintf(name, 16, "policy %d", i);
+		p->name = name;
+		if (i < 62)
+			assert_ok(shv_lock_register(arena, p));
+		else
+			REFUSED("shv_lock_register", ENOSPC, shv_lock_register(arena, p));
+	}
+}
+END_TEST
+
+START_TEST(policy_that_is_not_registered_here_is_refused)
+{
+	shv_ref refs[3];
+	shv_value *integer, *floating, *x = NULL;
+	shv_lock *lock;
+	int fd;
+
+	assert_ok(shv_lock_register(arena, &word_policy));
+	refs[0] = shv_ref_of(made(SHV_VALUE(arena, long, 0, SHV_POLICY(&word_policy))));
+	refs[1] = shv_ref_of(made(SHV_VALUE(arena, double, 0, SHV_POLICY(&word_policy))));
+	refs[2] = shv_ref_of(made(shv_lock_new(arena, SHV_POLICY(&word_policy))));
+	fd = dup(shv_arena_fd(arena));
+	assert_ok(shv_arena_detach(arena));
+	arena = made(shv_arena_attach(fd, 0));
+	close(fd);
+	integer = made((shv_value *)shv_deref(arena, refs[0]));
+	floating = made((shv_value *)shv_deref(arena, refs[1]));
+	lock = made((shv_lock *)shv_deref(arena, refs[2]));
+	for (int i = 0; i < OBJECT_FUNCTIONS; i++)
+		if (object_functions[i].locks)
+			REFUSED(object_functions[i].name, ENOTSUP, object_functions[i].call(subject(&object_functions[i], integer, floating)));
+	REFUSED("shv_peek", ENOTSUP, do_peek(integer));
+	REFUSED("shv_release", ENOTSUP, shv_release(integer));
+	REFUSED("shv_lock_release", ENOTSUP, shv_lock_release(lock));
+	REFUSED("shv_value_holder", ENOTSUP, do_value_holder(integer));
+	REFUSED("shv_lock_holder", ENOTSUP, do_lock_holder(lock));
+	REFUSED("shv_ref_acquire", ENOTSUP, shv_ref_acquire(arena, refs[0], &x));
+	REFUSED("shv_value_free", ENOTSUP, shv_value_free(integer));
+	REFUSED_NULL("shv_value_new", ENOTSUP, shv_value_new(arena, SHV_INT, NULL, SHV_POLICY(&word_policy)));
+	REFUSED_NULL("shv_array_new", ENOTSUP, shv_array_new(arena, SHV_INT, 3, NULL, SHV_POLICY(&word_policy)));
+	REFUSED_NULL("shv_lock_new", ENOTSUP, shv_lock_new(arena, SHV_POLICY(&word_policy)));
+	REFUSED_NULL("shv_find_or_new", ENOTSUP, shv_find_or_new(arena, "n", SHV_INT, NULL, SHV_POLICY(&word_policy), NULL));
+	assert_ok(shv_lock_register(arena, &word_policy));
+	assert_ok(shv_value_free(integer));
+	assert_ok(shv_value_free(floating));
+	assert_ok(shv_lock_free(lock));
+	assert_ok(shv_arena_trim(arena));
+}
+END_TEST
+
+START_TEST(exchange_of_odd_sizes_without_a_lock_is_refused)
+{
+	shv_value *v = made(shv_value_new(arena, SHV_LONGDOUBLE, NULL, SHV_NONE));
+	long double x = 0;
+
+	REFUSED("shv_compare_exchange", ENOTSUP, shv_compare_exchange(v, &x, &x, sizeof(x)));
+	assert_ok(shv_value_free(v));
+}
+END_TEST
+
+/* ---- read-only ---------------------------------------------------------------------------------------- */
+
+START_TEST(writing_to_a_read_only_attachment_is_refused)
+{
+	shv_arena *ro = made(shv_arena_attach(shv_arena_fd(arena), SHV_RDONLY));
+	shv_value *integer = made((shv_value *)shv_deref(ro, shv_ref_of(things.value)));
+	shv_value *floating = made((shv_value *)shv_deref(ro, shv_ref_of(things.floating)));
+	void *raw = made(shv_deref(ro, shv_ref_of(things.raw)));
+	shv_lock *lock = made((shv_lock *)shv_deref(ro, shv_ref_of(things.lock)));
+
+	for (int i = 0; i < OBJECT_FUNCTIONS; i++) {
+		const struct object_function *f = &object_functions[i];
+		void *p = f->takes & LOCK_OBJECTS ? lock : f->takes & VALUES ? subject(f, integer, floating) : raw;
+
+		if (!f->reads)
+			REFUSED(f->name, EROFS, f->call(p));
+	}
+	REFUSED("shv_ref_acquire", EROFS, shv_ref_acquire(ro, shv_ref_of(integer), &(shv_value *){ NULL }));
+	REFUSED_NULL("shv_value_new", EROFS, shv_value_new(ro, SHV_INT, NULL, SHV_NONE));
+	REFUSED_NULL("shv_array_new", EROFS, shv_array_new(ro, SHV_INT, 1, NULL, SHV_NONE));
+	REFUSED_NULL("shv_raw_new", EROFS, shv_raw_new(ro, SHV_INT, NULL));
+	REFUSED_NULL("shv_raw_array_new", EROFS, shv_raw_array_new(ro, SHV_INT, 1, NULL));
+	REFUSED_NULL("shv_lock_new", EROFS, shv_lock_new(ro, SHV_PLAIN));
+	REFUSED_NULL("shv_find_or_new", EROFS, shv_find_or_new(ro, "n", SHV_INT, NULL, SHV_NONE, NULL));
+	REFUSED("shv_lock_register", EROFS, shv_lock_register(ro, &word_policy));
+	REFUSED("shv_unpublish", EROFS, shv_unpublish(ro, "n"));
+	REFUSED("shv_arena_recover", EROFS, shv_arena_recover(ro, NULL));
+	REFUSED("shv_arena_trim", EROFS, shv_arena_trim(ro));
+	/* Reading is refused for the same reasons as elsewhere, in the name of the function that was called. */
+	REFUSED("shv_get", EINVAL, shv_get(integer, &(int){ 0 }, 4));
+	REFUSED("shv_get", EINVAL, shv_get(integer, NULL, 8));
+	assert_ok(shv_arena_detach(ro));
+}
+END_TEST
+
+/* ---- no room ------------------------------------------------------------------------------------------ */
+
+START_TEST(full_arena_refuses)
+{
+	struct shv_arena_options o = { .capacity = (size_t)32 << 20, .max_processes = 1 };
+	shv_arena *a = made(shv_arena_create(&o));
+	void *p = made(shv_raw_new(a, SHV_INT, NULL));
+
+	for (size_t n = 1 << 20; n; n /= 2)
+		while (shv_raw_array_new(a, SHV_CHAR, n, NULL))
+			;
+	for (unsigned rest = 1; rest;) {
+		rest = SHV_VALUE(a, int, 1) != NULL;
+		rest += SHV_VALUE(a, int, 1, SHV_NONE) != NULL;
+	}
+	REFUSED_NULL("shv_value_new", ENOSPC, shv_value_new(a, SHV_INT, NULL, SHV_PLAIN));
+	REFUSED_NULL("shv_raw_new", ENOSPC, shv_raw_new(a, SHV_INT, NULL));
+	REFUSED_NULL("shv_array_new", ENOSPC, shv_array_new(a, SHV_INT, 10000, NULL, SHV_PLAIN));
+	REFUSED_NULL("shv_raw_array_new", ENOSPC, shv_raw_array_new(a, SHV_INT, 10000, NULL));
+	REFUSED_NULL("shv_array_new", ENOSPC, shv_array_new(a, SHV_CHAR, 1 << 30, NULL, SHV_PLAIN));
+	REFUSED_NULL("shv_raw_array_new", ENOSPC, shv_raw_array_new(a, SHV_CHAR, 1 << 30, NULL));
+	REFUSED_NULL("shv_lock_new", ENOSPC, shv_lock_new(a, SHV_PLAIN));
+	REFUSED_NULL("shv_find_or_new", ENOSPC, shv_find_or_new(a, "a name", SHV_INT, NULL, SHV_NONE, NULL));
+	REFUSED("shv_publish", ENOSPC, shv_publish(p, "a name that is too long to find a place in a gap that was left somewhere"));
+	assert_sound(a);
+	assert_ok(shv_arena_detach(a));
+}
+END_TEST
+
+/* A forked child is a process of its own at its first call; here there is no room for it. */
+static int child_too_many(void *arg)
+{
+	shv_arena *a = arg;
+	int fd = dup(shv_arena_fd(a));
+
+	for (int i = 0; i < OBJECT_FUNCTIONS; i++) {
+		const struct object_function *f = &object_functions[i];
+
+		if (f->locks)
+			REFUSED(f->name, EUSERS, f->call(subject(f, things.value, things.floating)));
+	}
+	REFUSED("shv_ref_acquire", EUSERS, shv_ref_acquire(a, shv_ref_of(things.value), &(shv_value *){ NULL }));
+	REFUSED("shv_release", EUSERS, shv_release(things.value));
+	REFUSED("shv_lock_release", EUSERS, shv_lock_release(things.lock));
+	REFUSED("shv_value_free", EUSERS, shv_value_free(things.value));
+	REFUSED("shv_raw_free", EUSERS, shv_raw_free(things.raw));
+	REFUSED("shv_publish", EUSERS, shv_publish(things.raw, "name"));
+	REFUSED("shv_unpublish", EUSERS, shv_unpublish(a, "name"));
+	REFUSED_NULL("shv_value_new", EUSERS, shv_value_new(a, SHV_INT, NULL, SHV_NONE));
+	REFUSED_NULL("shv_array_new", EUSERS, shv_array_new(a, SHV_INT, 1, NULL, SHV_NONE));
+	REFUSED_NULL("shv_raw_new", EUSERS, shv_raw_new(a, SHV_INT, NULL));
+	REFUSED_NULL("shv_raw_array_new", EUSERS, shv_raw_array_new(a, SHV_INT, 1, NULL));
+	REFUSED_NULL("shv_lock_new", EUSERS, shv_lock_new(a, SHV_PLAIN));
+	REFUSED_NULL("shv_find_or_new", EUSERS, shv_find_or_new(a, "name", SHV_INT, NULL, SHV_NONE, NULL));
+	/* Looking needs no room. */
+	NEED(*(long *)shv_value_data(things.value) == 1 && shv_kind_of(things.raw) == SHV_KIND_RAW, "looking");
+	NEED(!shv_arena_detach(a), "shv_arena_detach");
+	REFUSED_NULL("shv_arena_attach", EUSERS, shv_arena_attach(fd, 0));
+	return 0;
+}
+
+START_TEST(process_beyond_the_most_is_refused)
+{
+	struct shv_arena_options o = { .max_processes = 1 };
+	shv_arena *a = made(shv_arena_create(&o));
+
+	things = make_things(a);
+	ck_assert_int_eq(finish(start(child_too_many, a)), 0);
+	ck_assert_uint_eq(arena_stat(a).objects, 8);
+	assert_sound(a);
+	assert_ok(shv_arena_detach(a));
+}
+END_TEST
+
+enum { THREADS_AT_MOST = 1100 };
+static shv_value *meant;
+
+static void *register_and_wait(void *arg)
+{
+	int *result = arg;
+
+	*result = shv_add(meant, 1, NULL);
+	gate_add(&there, 1);
+	gate_wait(&go, 1);
+	return NULL;
+}
+
+/* A thread has its entry from its first call to its end. */
+START_TEST(thread_beyond_the_most_is_refused_until_one_has_ended)
+{
+	struct shv_arena_options o = { .capacity = (size_t)64 << 20, .max_processes = 1 };
+	static pthread_t thread[THREADS_AT_MOST];
+	static int result[THREADS_AT_MOST];
+	shv_arena *a = made(shv_arena_create(&o));
+	pthread_attr_t attr;
+	int n = 0, entries = 0;
+
+	meant = made(SHV_VALUE(a, int, 0));
+	there.word = go.word = 0;
+	ck_assert_int_eq(pthread_attr_init(&attr), 0);
+	ck_assert_int_eq(pthread_attr_setstacksize(&attr, 256 << 10), 0);
+	do {
+		ck_assert_int_eq(pthread_create(&thread[n], &attr, register_and_wait, &result[n]), 0);
+		gate_wait(&there, (uint32_t)++n);
+	} while (!result[n - 1] && n < THREADS_AT_MOST);
+	ck_assert_int_eq(result[n - 1], -EUSERS);
+	ck_assert_int_eq(SHV_LOAD(meant, int), n - 1);
+	gate_add(&go, 1);
+	for (int i = 0; i < n; i++) {
+		ck_assert_int_eq(pthread_join(thread[i], NULL), 0);
+		entries += !result[i];
+	}
+	ck_assert_int_ge(entries, 64);
+	ck_assert_uint_eq(arena_stat(a).threads, 1);
+	assert_sound(a);
+	assert_ok(shv_arena_detach(a));
+}
+END_TEST
+
+/* ---- no memory, no descriptors, no system calls ------------------------------------------------------- */
+
+/* From here on no page of address space is to be had. */
+static void no_more_pages(void)
+{
+	struct rlimit limit = { 4096, RLIM_INFINITY };
+
+	NEED(!setrlimit(RLIMIT_AS, &limit), "setrlimit");
+}
+
+/* Nor a byte of malloc. */
+static void no_more_memory(void)
+{
+	no_more_pages();
+	for (size_t n = 1 << 20; n >= 16; n /= 2)
+		while (malloc(n))
+			;
+}
+
+/* A forked child needs memory to become a member. */
+static int child_without_memory(void *arg)
+{
+	shv_arena *a = arg;
+
+	no_more_pages();
+	REFUSED_NULL("shv_value_new", ENOMEM, shv_value_new(a, SHV_INT, NULL, SHV_NONE));
+	REFUSED_NULL("shv_array_new", ENOMEM, shv_array_new(a, SHV_INT, 1, NULL, SHV_NONE));
+	REFUSED_NULL("shv_raw_new", ENOMEM, shv_raw_new(a, SHV_INT, NULL));
+	REFUSED_NULL("shv_raw_array_new", ENOMEM, shv_raw_array_new(a, SHV_INT, 1, NULL));
+	REFUSED_NULL("shv_lock_new", ENOMEM, shv_lock_new(a, SHV_PLAIN));
+	REFUSED_NULL("shv_find_or_new", ENOMEM, shv_find_or_new(a, "name", SHV_INT, NULL, SHV_NONE, NULL));
+	REFUSED("shv_publish", ENOMEM, shv_publish(things.raw, "name"));
+	REFUSED("shv_arena_recover", ENOMEM, shv_arena_recover(a, NULL));
+	REFUSED_NULL("shv_arena_create", ENOMEM, shv_arena_create(NULL));
+	REFUSED_NULL("shv_arena_attach", ENOMEM, shv_arena_attach(shv_arena_fd(a), 0));
+	REFUSED_NULL("shv_arena_attach", ENOMEM, shv_arena_attach(shv_arena_fd(a), SHV_RDONLY));
+	return 0;
+}
+
+static int type_without_memory(void *arg)
+{
+	struct pair {
+		int a;
+		long b;
+	};
+	const struct shv_field fields[] = { SHV_FIELD(struct pair, a, SHV_INT), SHV_FIELD(struct pair, b, SHV_LONG) };
+
+	(void)arg;
+	no_more_memory();
+	REFUSED_NULL("shv_type_parse", ENOMEM, shv_type_parse("T{i:one:q:two:d:three:}"));
+	REFUSED_NULL("shv_type_struct", ENOMEM, shv_type_struct("a new name", sizeof(struct pair), fields, 2));
+	return 0;
+}
+
+static int inspection_without_memory(void *arg)
+{
+	enum { BYTES = 1 << 20 };
+	static char text[BYTES];
+	shv_ref ref = shv_ref_of(shv_raw_array_new(arg, SHV_UCHAR, BYTES, NULL));
+
+	NEED(ref, "shv_raw_array_new");
+	no_more_memory();
+	REFUSED("shv_value_text", ENOMEM, shv_value_text(arg, ref, text, sizeof(text)));
+	REFUSED("shv_check", ENOMEM, shv_check(arg, NULL, NULL));
+	return 0;
+}
+
+START_TEST(memory_that_is_not_to_be_had_is_an_error)
+{
+	int (*const children[])(void *) = { child_without_memory, type_without_memory, inspection_without_memory };
+
+	ck_assert_int_eq(finish(start(children[_i], arena)), 0);
+	if (_i == 2) { /* its array stayed */
+		struct shv_value_info info = { .size = sizeof(info) };
+		uint64_t cursor = 0;
+
+		ck_assert_int_eq(shv_arena_recover(arena, NULL), 1);
+		while (shv_value_next(arena, &cursor, &info) == 1)
+			if (info.bytes == 1 << 20)
+				assert_ok(shv_raw_free(made(shv_deref(arena, info.ref))));
+	}
+}
+END_TEST
+
+static int child_without_descriptors(void *arg)
+{
+	shv_arena *a = arg;
+	int next = dup(0);
+	struct rlimit limit = { (rlim_t)next, 1024 };
+
+	NEED(next > 0 && !close(next) && !setrlimit(RLIMIT_NOFILE, &limit), "setrlimit");
+	REFUSED_NULL("shv_arena_create", EMFILE, shv_arena_create(NULL));
+	REFUSED_NULL("shv_arena_attach", EMFILE, shv_arena_attach(shv_arena_fd(a), 0));
+	REFUSED_NULL("shv_arena_attach", EMFILE, shv_arena_attach(shv_arena_fd(a), SHV_RDONLY));
+	REFUSED("shv_arena_fd_rdonly", EMFILE, shv_arena_fd_rdonly(a));
+	return 0;
+}
+
+START_TEST(descriptors_that_are_not_to_be_had_are_an_error)
+{
+	ck_assert_int_eq(finish(start(child_without_descriptors, arena)), 0);
+}
+END_TEST
+
+enum { CANNOT = 77 }; /* exit status of a child that may not do what it should */
+
+/* From here on a system call fails: always, or (openat) when the file is to be written. */
+static void let_fail(unsigned number, int error, bool only_writing)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 4),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, only_writing ? O_ACCMODE : 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, only_writing ? O_RDWR : 0, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof(filter) / sizeof(filter[0]), filter };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+		_exit(CANNOT);
+}
+
+static int create_with_full_file_table(void *arg)
+{
+	(void)arg;
+	let_fail(SYS_memfd_create, ENFILE, false);
+	REFUSED_NULL("shv_arena_create", ENFILE, shv_arena_create(NULL));
+	return 0;
+}
+static int create_on_an_old_kernel(void *arg)
+{
+	(void)arg;
+	let_fail(SYS_memfd_create, ENOSYS, false);
+	REFUSED_NULL("shv_arena_create", ENOSYS, shv_arena_create(NULL));
+	return 0;
+}
+static int create_without_proc(void *arg)
+{
+	int fd = dup(shv_arena_fd(arena));
+
+	(void)arg;
+	NEED(!shv_arena_detach(arena), "shv_arena_detach");
+	let_fail(SYS_openat, EACCES, true);
+	REFUSED_NULL("shv_arena_create", EACCES, shv_arena_create(NULL));
+	REFUSED_NULL("shv_arena_attach", EACCES, shv_arena_attach(fd, 0));
+	return 0;
+}
+
+START_TEST(system_calls_that_fail_are_reported)
+{
+	int (*const children[])(void *) = { create_with_full_file_table, create_on_an_old_kernel, create_without_proc };
+	int status = finish(start(children[_i], NULL));
+
+	ck_assert(status == 0 || status == CANNOT);
+}
+END_TEST
+
+/* ---- other users, closed descriptors ------------------------------------------------------------------ */
+
+/* Attached, then another user without rights: what goes through /proc is refused. */
+static int without_rights(void *arg)
+{
+	shv_arena *a;
+	int fd;
+
+	NEED(!shv_arena_detach(arena), "shv_arena_detach");
+	a = shv_arena_create(NULL);
+	NEED(a, "shv_arena_create");
+	if (!getuid())
+		NEED(!setgid(65534) && !setuid(65534), "setuid");
+	if (geteuid() == 65534) {
+		REFUSED_NULL("shv_arena_attach_pid", EACCES, shv_arena_attach_pid(*(pid_t *)arg, NULL, 0));
+		REFUSED("shv_arena_fd_rdonly", EACCES, shv_arena_fd_rdonly(a));
+	}
+	fd = shv_arena_fd(a);
+	NEED(fd >= 0 && !close(fd), "close");
+	REFUSED("shv_arena_fd", EBADF, shv_arena_fd(a));
+	REFUSED("shv_arena_fd_rdonly", EBADF, shv_arena_fd_rdonly(a));
+	REFUSED("shv_stat", EBADF, shv_stat(a, &(struct shv_stat){ 0 }));
+	NEED(shv_raw_new(a, SHV_INT, NULL), "it goes on working: %s", shv_errmsg());
+	return 0;
+}
+
+START_TEST(rights_and_descriptors_that_are_gone_are_an_error)
+{
+	pid_t me = getpid();
+
+	ck_assert_int_eq(finish(start(without_rights, &me)), 0);
+}
+END_TEST
+
+/* ---- attaching ---------------------------------------------------------------------------------------- */
+
+/* A sealed memfd that begins as the arena does, but for one byte. */
+static int first_page(size_t changed, off_t size)
+{
+	static unsigned char page[4096];
+	int fd = memfd_create("shv:page", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	ck_assert_int_eq(pread(shv_arena_fd(arena), page, sizeof(page), 0), sizeof(page));
+	page[changed] ^= 0x10;
+	ck_assert_int_eq(pwrite(fd, page, sizeof(page), 0), sizeof(page));
+	ck_assert_int_eq(ftruncate(fd, size), 0);
+	ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	return fd;
+}
+
+START_TEST(what_cannot_be_attached_to_is_refused)
+{
+	const struct {
+		size_t changed;
+		off_t size;
+		int code;
+	} wrong[] = { { 0, 1 << 20, EBADMSG }, { 9, 1 << 20, EPROTONOSUPPORT }, { 13, 1 << 20, EPROTONOSUPPORT }, { 33, 1 << 20, EUCLEAN },
+		      { 4000, 4096, EUCLEAN }, { 4000, 100, EBADMSG } };
+	int fd = shv_arena_fd_rdonly(arena), fds[2];
+	struct shv_arena_options o = { .name = "second" };
+	shv_arena *second;
+
+	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		int copy = first_page(wrong[i].changed, wrong[i].size);
+
+		REFUSED_NULL("shv_arena_attach", wrong[i].code, shv_arena_attach(copy, 0));
+		REFUSED_NULL("shv_arena_attach", wrong[i].code, shv_arena_attach(copy, SHV_RDONLY));
+		close(copy);
+	}
+	ck_assert_int_eq(pipe(fds), 0);
+	REFUSED_NULL("shv_arena_attach", EBADMSG, shv_arena_attach(fds[0], 0));
+	close(fds[0]), close(fds[1]);
+	REFUSED_NULL("shv_arena_attach", EBADF, shv_arena_attach(-1, 0));
+	REFUSED_NULL("shv_arena_attach", EBADF, shv_arena_attach(fds[0], SHV_RDONLY));
+	REFUSED_NULL("shv_arena_attach", EACCES, shv_arena_attach(fd, 0));
+	REFUSED_NULL("shv_arena_attach", EINVAL, shv_arena_attach(fd, SHV_RESTORE));
+	close(fd);
+	REFUSED_NULL("shv_arena_attach_pid", EINVAL, shv_arena_attach_pid(0, NULL, 0));
+	REFUSED_NULL("shv_arena_attach_pid", EINVAL, shv_arena_attach_pid(getpid(), NULL, SHV_LOCKED));
+	REFUSED_NULL("shv_arena_attach_pid", ESRCH, shv_arena_attach_pid(INT_MAX, NULL, 0));
+	REFUSED_NULL("shv_arena_attach_pid", ENOENT, shv_arena_attach_pid(getpid(), "third", 0));
+	second = made(shv_arena_create(&o));
+	REFUSED_NULL("shv_arena_attach_pid", EBUSY, shv_arena_attach_pid(getpid(), NULL, 0));
+	assert_ok(shv_arena_detach(second));
+	o.flags = 1u << 9;
+	REFUSED_NULL("shv_arena_create", EINVAL, shv_arena_create(&o));
+}
+END_TEST
+
+/* ---- damage ------------------------------------------------------------------------------------------- */
+
+START_TEST(object_with_a_damaged_header_is_reported)
+{
+	uint64_t *header = (uint64_t *)(void *)things.value - 1, was = *header;
+	shv_ref ref = shv_ref_of(things.value);
+	char text[32];
+
+	*header = UINT64_MAX;
+	REFUSED("shv_value_describe", EUCLEAN, shv_value_describe(arena, ref, &(struct shv_value_info){ 0 }));
+	REFUSED("shv_value_bytes", EUCLEAN, shv_value_bytes(arena, ref, text, sizeof(text), NULL));
+	REFUSED("shv_value_name", EUCLEAN, shv_value_name(arena, ref, text, sizeof(text)));
+	REFUSED("shv_value_text", EUCLEAN, shv_value_text(arena, ref, text, sizeof(text)));
+	ck_assert_int_gt(shv_check(arena, NULL, NULL), 0);
+	*header = was;
+	assert_ok(shv_get(things.value, &(long){ 0 }, 8));
+}
+END_TEST
+
+static int become_a_member(void *arg)
+{
+	return shv_add(arg, 0, NULL);
+}
+
+/* The lock that serialises recovery says that its object is gone, which it never does (docs/FORMAT.md: at 456). */
+START_TEST(recovery_in_a_damaged_arena_is_refused)
+{
+	const uint64_t gone = 0xfffff;
+	uint64_t was;
+	int fd = shv_arena_fd(arena);
+
+	ck_assert_int_eq(finish(start(become_a_member, things.value)), 0);
+	ck_assert_int_eq(pread(fd, &was, 8, 456), 8);
+	ck_assert_int_eq(pwrite(fd, &gone, 8, 456), 8);
+	REFUSED("shv_arena_recover", EUCLEAN, shv_arena_recover(arena, NULL));
+	ck_assert_int_eq(pwrite(fd, &was, 8, 456), 8);
+	ck_assert_int_eq(shv_arena_recover(arena, NULL), 1);
+}
+END_TEST
+
+/* ---- taken for dead ----------------------------------------------------------------------------------- */
+
+static struct meeting_place {
+	struct gate ready, go;
+} *place;
+
+/* The mapping that shows that a process lives: one page, read-only, of the arena's file. */
+static void lose_sign_of_life(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	unsigned long from, to;
+	char line[512], rights[8];
+	bool found = false;
+
+	NEED(maps, "fopen");
+	while (!found && fgets(line, sizeof(line), maps))
+		found = strstr(line, "/memfd:shv:") && sscanf(line, "%lx-%lx %7s", &from, &to, rights) == 3 && to - from == 4096 &&
+			!strcmp(rights, "r--s");
+	fclose(maps);
+	NEED(found, "no page of the arena's file alone");
+	NEED(!munmap((void *)from, 4096), "munmap");
+}
+
+static int taken_for_dead(void *arg)
+{
+	shv_arena *a = arg;
+
+	NEED(shv_add(things.value, 0, NULL) == 0, "shv_add");
+	lose_sign_of_life();
+	gate_add(&place->ready, 1);
+	gate_wait(&place->go, 1);
+	REFUSED_NULL("shv_value_new", ENOTRECOVERABLE, shv_value_new(a, SHV_INT, NULL, SHV_NONE));
+	REFUSED_NULL("shv_array_new", ENOTRECOVERABLE, shv_array_new(a, SHV_INT, 9, NULL, SHV_NONE));
+	REFUSED_NULL("shv_raw_new", ENOTRECOVERABLE, shv_raw_new(a, SHV_INT, NULL));
+	REFUSED_NULL("shv_raw_array_new", ENOTRECOVERABLE, shv_raw_array_new(a, SHV_INT, 99, NULL));
+	REFUSED_NULL("shv_lock_new", ENOTRECOVERABLE, shv_lock_new(a, SHV_PLAIN));
+	REFUSED_NULL("shv_find_or_new", ENOTRECOVERABLE, shv_find_or_new(a, "name", SHV_INT, NULL, SHV_NONE, NULL));
+	REFUSED("shv_arena_recover", ENOTRECOVERABLE, shv_arena_recover(a, NULL));
+	REFUSED("shv_arena_trim", ENOTRECOVERABLE, shv_arena_trim(a));
+	return 0;
+}
+
+START_TEST(process_that_was_taken_for_dead_is_told)
+{
+	pid_t pid;
+
+	place = shared_memory(sizeof(*place));
+	pid = start(taken_for_dead, arena);
+	gate_wait(&place->ready, 1);
+	ck_assert_int_eq(shv_arena_recover(arena, NULL), 1);
+	gate_add(&place->go, 1);
+	ck_assert_int_eq(finish(pid), 0);
+	assert_sound(arena);
+	shared_release(place, sizeof(*place));
+}
+END_TEST
+
+/* ---- the sentence ------------------------------------------------------------------------------------- */
+
+static int fails_in_thread(shv_value *v)
+{
+	NEED(!*shv_errmsg(), "a new thread has failed at nothing: %s", shv_errmsg());
+	NEED(shv_release(v) == -EPERM, "shv_release");
+	NEED(strstr(shv_errmsg(), "shv_release"), "its own sentence");
+	return 0;
+}
+
+START_TEST(sentence_is_of_this_thread_and_stays_until_it_fails_again)
+{
+	char first[512];
+
+	REFUSED_NULL("shv_typecode", EINVAL, shv_typecode('x'));
+	snprintf(first, sizeof(first), "%s", shv_errmsg());
+	assert_ok(in_thread(fails_in_thread, things.value));
+	ck_assert_str_eq(shv_errmsg(), first);
+	for (int i = 0; i < 100; i++)
+		assert_ok(shv_add(things.value, 1, NULL));
+	ck_assert_str_eq(shv_errmsg(), first);
+	REFUSED("shv_release", EPERM, shv_release(things.value));
+	ck_assert_str_ne(shv_errmsg(), first);
+}
+END_TEST
+
+START_TEST(nothing_was_said_before_the_first_failure)
+{
+	ck_assert_str_eq(shv_errmsg(), "");
+}
+END_TEST
+
+/* Very long and very odd arguments are told of too. */
+START_TEST(sentence_is_one_line_of_limited_length)
+{
+	char name[4000];
+
+	memset(name, '%', sizeof(name));
+	name[sizeof(name) - 1] = 0;
+	REFUSED_NULL("shv_find", ENAMETOOLONG, shv_find(arena, name));
+	ck_assert_uint_lt(strlen(shv_errmsg()), 1000);
+	ck_assert_ptr_null(strchr(shv_errmsg(), '\n'));
+	REFUSED_NULL("shv_type_parse", EINVAL, shv_type_parse(name));
+	ck_assert_uint_lt(strlen(shv_errmsg()), 1000);
+	name[255] = 0;
+	REFUSED_NULL("shv_find", ENOENT, shv_find(arena, name));
+	ck_assert_uint_lt(strlen(shv_errmsg()), 1000);
+}
+END_TEST
+
+/* ---- all of it ---------------------------------------------------------------------------------------- */
+
+START_TEST(every_documented_error_was_provoked)
+{
+	unsigned never = 0;
+
+	for (size_t i = 0; i < PROMISES; i++) {
+		const struct promise *p = &promises[i];
+
+		if (p->provoked)
+			continue;
+		if (p->why_not || short_of_memory_only(p)) {
+			fprintf(stderr, "# not provoked: %s, %s: %s\n", p->function, strerror(p->code),
+				p->why_not ? p->why_not : "not under a sanitizer");
+			continue;
+		}
+		fprintf(stderr, "# never provoked: %s, %s\n", p->function, strerror(p->code));
+		never++;
+	}
+	ck_assert_uint_eq(never, 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("errors");
+	bool all = !getenv("CK_RUN_CASE") && !getenv("CK_RUN_SUITE");
+	TCase *tc;
+
+	promises = shared_memory(sizeof(contract));
+	memcpy(promises, contract, sizeof(contract));
+
+	tc = tcase_create("objects");
+	tcase_add_checked_fixture(tc, setup, teardown);
+	suite_add_tcase(suite, tc);
+	tcase_add_test(tc, null_is_refused);
+	tcase_add_test(tc, addresses_outside_of_arenas_are_refused);
+	tcase_add_test(tc, addresses_inside_of_the_arena_that_are_no_objects_are_refused);
+	tcase_add_test(tc, freed_objects_are_stale);
+	tcase_add_test(tc, lock_that_was_freed_is_not_shared_any_more);
+	tcase_add_test(tc, objects_of_the_wrong_kind_are_refused);
+	tcase_add_test(tc, wrong_sizes_and_missing_arguments_are_refused);
+
+	tc = tcase_create("arenas");
+	tcase_add_checked_fixture(tc, setup, teardown);
+	suite_add_tcase(suite, tc);
+	tcase_add_test(tc, what_is_no_attachment_is_refused);
+	tcase_add_test(tc, wrong_arguments_beside_the_arena_are_refused);
+	tcase_add_test(tc, what_cannot_be_attached_to_is_refused);
+	tcase_add_test(tc, writing_to_a_read_only_attachment_is_refused);
+
+	tc = tcase_create("names and types");
+	tcase_add_checked_fixture(tc, setup, teardown);
+	suite_add_tcase(suite, tc);
+	tcase_add_test(tc, names_are_refused);
+	tcase_add_test(tc, types_are_refused);
+
+	tc = tcase_create("locks");
+	tcase_add_checked_fixture(tc, setup, teardown);
+	suite_add_tcase(suite, tc);
+	tcase_add_test(tc, taking_what_is_taken_is_refused);
+	tcase_add_test(tc, taking_too_often_is_refused);
+	tcase_add_test(tc, what_another_thread_holds_is_refused);
+	tcase_add_test(tc, policies_are_refused);
+	tcase_add_test(tc, policy_that_is_not_registered_here_is_refused);
+	tcase_add_test(tc, exchange_of_odd_sizes_without_a_lock_is_refused);
+
+	tc = tcase_create("shortage");
+	suite_add_tcase(suite, tc);
+	tcase_add_test(tc, full_arena_refuses);
+	tcase_add_test(tc, process_beyond_the_most_is_refused);
+	tcase_add_test(tc, thread_beyond_the_most_is_refused_until_one_has_ended);
+
+	tc = tcase_create("surroundings");
+	tcase_add_checked_fixture(tc, setup, teardown);
+	suite_add_tcase(suite, tc);
+	if (!SANITIZED)
+		tcase_add_loop_test(tc, memory_that_is_not_to_be_had_is_an_error, 0, 3);
+	tcase_add_test(tc, descriptors_that_are_not_to_be_had_are_an_error);
+	tcase_add_loop_test(tc, system_calls_that_fail_are_reported, 0, 3);
+	tcase_add_test(tc, rights_and_descriptors_that_are_gone_are_an_error);
+	tcase_add_test(tc, object_with_a_damaged_header_is_reported);
+	tcase_add_test(tc, recovery_in_a_damaged_arena_is_refused);
+	tcase_add_test(tc, process_that_was_taken_for_dead_is_told);
+
+	tc = tcase_create("sentence");
+	tcase_add_checked_fixture(tc, setup, teardown);
+	suite_add_tcase(suite, tc);
+	tcase_add_test(tc, sentence_is_of_this_thread_and_stays_until_it_fails_again);
+	tcase_add_test(tc, sentence_is_one_line_of_limited_length);
+	tc = tcase_create("silence");
+	suite_add_tcase(suite, tc);
+	tcase_add_test(tc, nothing_was_said_before_the_first_failure);
+
+	if (all) {
+		tc = tcase_create("contract");
+		suite_add_tcase(suite, tc);
+		tcase_add_test(tc, every_documented_error_was_provoked);
+	}
+	return run_suite(suite);
+}
