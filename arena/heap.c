@@ -43,6 +43,7 @@ struct shv_heap_hooks {
 	uint32_t proc, gen;
 	unsigned arena;
 	bool dead;
+	size_t bytes;               /* that jemalloc has from us, or is about to have; atomic */
 };
 
 /* ---- hooks ------------------------------------------------------------------------------------------- */
@@ -77,6 +78,7 @@ static void *hook_alloc(extent_hooks_t *hooks, void *new_addr, size_t size, size
 	if (new_addr || !ours(h) || tc->m != h->m || alignment > (2u << 20) || size >> SHV_PAGE_SHIFT > UINT32_MAX / 2)
 		return NULL;
 	tc->in_hook++;
+	fetch_add_relaxed(&h->bytes, size); /* before, so that a fork in between finds too many rather than too few */
 	r = FAIL_POINT("heap-extent") ? -ENOMEM :
 	    pool_alloc(h->m, (uint32_t)(size >> SHV_PAGE_SHIFT), (uint32_t)(alignment >> SHV_PAGE_SHIFT), owned(h), &page);
 	if (!r) {
@@ -88,8 +90,10 @@ static void *hook_alloc(extent_hooks_t *hooks, void *new_addr, size_t size, size
 	}
 	tc->in_hook--;
 	tc->heap_error = r;
-	if (r)
+	if (r) {
+		fetch_sub_relaxed(&h->bytes, size);
 		return NULL;
+	}
 	if (!h->m->populate) {
 		tc->ahead_at = (uint64_t)(addr - h->m->base);
 		tc->ahead_end = tc->ahead_at + size;
@@ -107,14 +111,18 @@ static bool hook_dalloc(extent_hooks_t *hooks, void *addr, size_t size, bool com
 
 	(void)committed;
 	(void)arena;
-	if (!ours(h))
+	if (!ours(h)) {
+		fetch_sub_relaxed(&h->bytes, size);
 		return false; /* not ours to give: forget it */
+	}
 	if (tc->m != h->m && !tc_get(h->m))
 		return true;
 	tc = shv_tls_tc;
 	tc->in_hook++;
 	r = pool_free(h->m, page_at(h, addr), size >> SHV_PAGE_SHIFT, owned(h), UINT64_MAX);
 	tc->in_hook--;
+	if (!r)
+		fetch_sub_relaxed(&h->bytes, size);
 	return r != 0;
 }
 
@@ -385,7 +393,21 @@ void heap_destroy(struct shv_member *m)
 	/* else jemalloc still knows the hooks: they stay, and do nothing */
 }
 
+/*
+ * Whatever the parent's heap had must leave jemalloc's map of extents before that heap goes; else the map names extents whose
+ * descriptions are gone, and the next extent beside one of them is merged with garbage. If another thread of the parent was
+ * purging at the time of the fork, jemalloc here believes for ever that somebody is at it, and purges no more; and what was
+ * under way between jemalloc and us is nobody's. So it goes only if everything came back; else it stays, and does nothing, for its hooks
+ * are of another process. (jemalloc's statistics would tell too, but reading them after a fork is not safe with explicit caches.)
+ */
 void heap_after_fork(struct shv_member *m)
 {
+	struct shv_heap_hooks *h = m->hooks;
+
+	if (h && (arena_ctl(h->arena, "reset") || arena_ctl(h->arena, "purge") || load_relaxed(&h->bytes))) {
+		m->hooks = NULL;
+		m->local->heap_arena = 0;
+		return;
+	}
 	heap_destroy(m);
 }
