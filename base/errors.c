@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <shv/error.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #define ROOM 320
 
 static __thread char *message;
+static __thread bool lost; /* there was no memory for it */
 static pthread_key_t key;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int no_key;
@@ -39,6 +41,7 @@ static void note(const char *fmt, va_list ap)
 		if (!message || pthread_setspecific(key, message)) {
 			free(message);
 			message = NULL;
+			lost = true;
 			return;
 		}
 	}
@@ -81,5 +84,5 @@ int fail_call(const char *what, const char *hint)
 
 SHV_API const char *shv_errmsg(void)
 {
-	return message ? message : "";
+	return message ? message : lost ? "no memory, not even for the sentence that says what failed" : "";
 }

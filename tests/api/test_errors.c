@@ -29,11 +29,13 @@
 #define NOT_ALLOWED "the sandbox does not let system calls fail"
 #define NOT_ROOT "needs a privilege that this user has not"
 
+#define MAY(f, error) { .function = (f), .code = (error) }
+#define MAYBE(f, error, reason) { .function = (f), .code = (error), .why_not = (reason) }
 /* What acquiring a lock may end with. */
-#define TAKING(f) { f, EDEADLK }, { f, EAGAIN }, { f, ESTALE }, { f, EINVAL }, { f, ENOTSUP }, { f, EUSERS }
+#define TAKING(f) MAY(f, EDEADLK), MAY(f, EAGAIN), MAY(f, ESTALE), MAY(f, EINVAL), MAY(f, ENOTSUP), MAY(f, EUSERS)
 /* What making something may end with. */
-#define MAKING(f) { f, EINVAL }, { f, ENOSPC }, { f, ENOMEM }, { f, EROFS }, { f, EUSERS }, { f, ENOTRECOVERABLE }
-#define WALKING(f) { f, EINVAL }, { f, EUCLEAN, NOT_FROM_OUTSIDE }, { f, ENOTRECOVERABLE, NOT_FROM_OUTSIDE }
+#define MAKING(f) MAY(f, EINVAL), MAY(f, ENOSPC), MAY(f, ENOMEM), MAY(f, EROFS), MAY(f, EUSERS), MAY(f, ENOTRECOVERABLE)
+#define WALKING(f) MAY(f, EINVAL), MAYBE(f, EUCLEAN, NOT_FROM_OUTSIDE), MAYBE(f, ENOTRECOVERABLE, NOT_FROM_OUTSIDE)
 
 static struct promise {
 	const char *function;
@@ -41,212 +43,212 @@ static struct promise {
 	const char *why_not; /* it need not be provoked */
 	unsigned provoked;
 } contract[] = {
-	{ "shv_arena_create", EINVAL },
-	{ "shv_arena_create", ENOMEM },
-	{ "shv_arena_create", EMFILE },
-	{ "shv_arena_create", ENFILE, NOT_ALLOWED },
-	{ "shv_arena_create", ENOSYS, NOT_ALLOWED },
-	{ "shv_arena_create", EACCES, NOT_ALLOWED },
-	{ "shv_arena_attach", EINVAL },
-	{ "shv_arena_attach", EBADF },
-	{ "shv_arena_attach", EBADMSG },
-	{ "shv_arena_attach", EPROTONOSUPPORT },
-	{ "shv_arena_attach", EUCLEAN },
-	{ "shv_arena_attach", EACCES },
-	{ "shv_arena_attach", EUSERS },
-	{ "shv_arena_attach", ENOMEM },
-	{ "shv_arena_attach", EMFILE },
-	{ "shv_arena_attach_pid", EINVAL },
-	{ "shv_arena_attach_pid", ESRCH },
-	{ "shv_arena_attach_pid", ENOENT },
-	{ "shv_arena_attach_pid", EBUSY },
-	{ "shv_arena_attach_pid", EACCES, NOT_ROOT },
-	{ "shv_arena_attach_pid", EPERM, "the kernel says EACCES in the cases that can be had here" },
-	{ "shv_arena_fd", EINVAL },
-	{ "shv_arena_fd", EBADF },
-	{ "shv_arena_fd_rdonly", EINVAL },
-	{ "shv_arena_fd_rdonly", EACCES, NOT_ROOT },
-	{ "shv_arena_fd_rdonly", EMFILE },
-	{ "shv_arena_fd_rdonly", EBADF },
-	{ "shv_arena_detach", EINVAL },
-	{ "shv_arena_detach", EBUSY },
-	{ "shv_arena_recover", EINVAL },
-	{ "shv_arena_recover", EROFS },
-	{ "shv_arena_recover", ENOMEM },
-	{ "shv_arena_recover", EUCLEAN },
-	{ "shv_arena_recover", ENOTRECOVERABLE },
-	{ "shv_arena_trim", EINVAL },
-	{ "shv_arena_trim", EROFS },
-	{ "shv_arena_trim", ENOTRECOVERABLE },
-	{ "shv_arena_of", EINVAL },
-	{ "shv_arena_name", EINVAL },
-	{ "shv_typecode", EINVAL },
-	{ "shv_type_parse", EINVAL },
-	{ "shv_type_parse", EOVERFLOW },
-	{ "shv_type_parse", ENOMEM },
-	{ "shv_type_struct", EINVAL },
-	{ "shv_type_struct", EOVERFLOW },
-	{ "shv_type_struct", ENOMEM },
-	{ "shv_type_size", EINVAL },
-	{ "shv_type_align", EINVAL },
-	{ "shv_type_format", EINVAL },
-	{ "shv_type_name", EINVAL },
+	MAY("shv_arena_create", EINVAL),
+	MAY("shv_arena_create", ENOMEM),
+	MAY("shv_arena_create", EMFILE),
+	MAYBE("shv_arena_create", ENFILE, NOT_ALLOWED),
+	MAYBE("shv_arena_create", ENOSYS, NOT_ALLOWED),
+	MAYBE("shv_arena_create", EACCES, NOT_ALLOWED),
+	MAY("shv_arena_attach", EINVAL),
+	MAY("shv_arena_attach", EBADF),
+	MAY("shv_arena_attach", EBADMSG),
+	MAY("shv_arena_attach", EPROTONOSUPPORT),
+	MAY("shv_arena_attach", EUCLEAN),
+	MAY("shv_arena_attach", EACCES),
+	MAY("shv_arena_attach", EUSERS),
+	MAY("shv_arena_attach", ENOMEM),
+	MAY("shv_arena_attach", EMFILE),
+	MAY("shv_arena_attach_pid", EINVAL),
+	MAY("shv_arena_attach_pid", ESRCH),
+	MAY("shv_arena_attach_pid", ENOENT),
+	MAY("shv_arena_attach_pid", EBUSY),
+	MAYBE("shv_arena_attach_pid", EACCES, NOT_ROOT),
+	MAYBE("shv_arena_attach_pid", EPERM, "the kernel says EACCES in the cases that can be had here"),
+	MAY("shv_arena_fd", EINVAL),
+	MAY("shv_arena_fd", EBADF),
+	MAY("shv_arena_fd_rdonly", EINVAL),
+	MAYBE("shv_arena_fd_rdonly", EACCES, NOT_ROOT),
+	MAY("shv_arena_fd_rdonly", EMFILE),
+	MAY("shv_arena_fd_rdonly", EBADF),
+	MAY("shv_arena_detach", EINVAL),
+	MAY("shv_arena_detach", EBUSY),
+	MAY("shv_arena_recover", EINVAL),
+	MAY("shv_arena_recover", EROFS),
+	MAY("shv_arena_recover", ENOMEM),
+	MAY("shv_arena_recover", EUCLEAN),
+	MAY("shv_arena_recover", ENOTRECOVERABLE),
+	MAY("shv_arena_trim", EINVAL),
+	MAY("shv_arena_trim", EROFS),
+	MAY("shv_arena_trim", ENOTRECOVERABLE),
+	MAY("shv_arena_of", EINVAL),
+	MAY("shv_arena_name", EINVAL),
+	MAY("shv_typecode", EINVAL),
+	MAY("shv_type_parse", EINVAL),
+	MAY("shv_type_parse", EOVERFLOW),
+	MAY("shv_type_parse", ENOMEM),
+	MAY("shv_type_struct", EINVAL),
+	MAY("shv_type_struct", EOVERFLOW),
+	MAY("shv_type_struct", ENOMEM),
+	MAY("shv_type_size", EINVAL),
+	MAY("shv_type_align", EINVAL),
+	MAY("shv_type_format", EINVAL),
+	MAY("shv_type_name", EINVAL),
 	MAKING("shv_value_new"),
-	{ "shv_value_new", ENOTSUP },
-	{ "shv_value_new", ESTALE },
-	{ "shv_value_new", EOWNERDEAD }, /* of the policy's init() */
+	MAY("shv_value_new", ENOTSUP),
+	MAY("shv_value_new", ESTALE),
+	MAY("shv_value_new", EOWNERDEAD), /* of the policy's init() */
 	MAKING("shv_array_new"),
-	{ "shv_array_new", ENOTSUP },
-	{ "shv_array_new", ESTALE },
-	{ "shv_array_new", EOVERFLOW },
-	{ "shv_array_new", EOWNERDEAD },
+	MAY("shv_array_new", ENOTSUP),
+	MAY("shv_array_new", ESTALE),
+	MAY("shv_array_new", EOVERFLOW),
+	MAY("shv_array_new", EOWNERDEAD),
 	MAKING("shv_raw_new"),
 	MAKING("shv_raw_array_new"),
-	{ "shv_raw_array_new", EOVERFLOW },
-	{ "shv_value_free", EBUSY },
-	{ "shv_value_free", EINVAL },
-	{ "shv_value_free", ESTALE },
-	{ "shv_value_free", EROFS },
-	{ "shv_value_free", EUSERS },
-	{ "shv_value_free", ENOTSUP },
-	{ "shv_raw_free", EINVAL },
-	{ "shv_raw_free", ESTALE },
-	{ "shv_raw_free", EROFS },
-	{ "shv_raw_free", EUSERS },
-	{ "shv_value_data", EINVAL },
-	{ "shv_value_data", ESTALE },
-	{ "shv_value_type", EINVAL },
-	{ "shv_value_type", ESTALE },
-	{ "shv_value_lock", EINVAL },
-	{ "shv_value_lock", ESTALE },
+	MAY("shv_raw_array_new", EOVERFLOW),
+	MAY("shv_value_free", EBUSY),
+	MAY("shv_value_free", EINVAL),
+	MAY("shv_value_free", ESTALE),
+	MAY("shv_value_free", EROFS),
+	MAY("shv_value_free", EUSERS),
+	MAY("shv_value_free", ENOTSUP),
+	MAY("shv_raw_free", EINVAL),
+	MAY("shv_raw_free", ESTALE),
+	MAY("shv_raw_free", EROFS),
+	MAY("shv_raw_free", EUSERS),
+	MAY("shv_value_data", EINVAL),
+	MAY("shv_value_data", ESTALE),
+	MAY("shv_value_type", EINVAL),
+	MAY("shv_value_type", ESTALE),
+	MAY("shv_value_lock", EINVAL),
+	MAY("shv_value_lock", ESTALE),
 	TAKING("shv_get"),
 	TAKING("shv_set"),
-	{ "shv_set", EROFS },
+	MAY("shv_set", EROFS),
 	TAKING("shv_get_typed"),
 	TAKING("shv_set_typed"),
-	{ "shv_set_typed", EROFS },
+	MAY("shv_set_typed", EROFS),
 	TAKING("SHV_LOAD"),
 	TAKING("shv_acquire"),
-	{ "shv_acquire", EROFS },
+	MAY("shv_acquire", EROFS),
 	TAKING("shv_try_acquire"),
-	{ "shv_try_acquire", EROFS },
-	{ "shv_try_acquire", EBUSY },
+	MAY("shv_try_acquire", EROFS),
+	MAY("shv_try_acquire", EBUSY),
 	TAKING("shv_acquire_for"),
-	{ "shv_acquire_for", EROFS },
-	{ "shv_acquire_for", ETIMEDOUT },
-	{ "shv_release", EPERM },
-	{ "shv_release", EINVAL },
-	{ "shv_release", ESTALE },
-	{ "shv_release", EROFS },
-	{ "shv_release", ENOTSUP },
-	{ "shv_release", EUSERS },
+	MAY("shv_acquire_for", EROFS),
+	MAY("shv_acquire_for", ETIMEDOUT),
+	MAY("shv_release", EPERM),
+	MAY("shv_release", EINVAL),
+	MAY("shv_release", ESTALE),
+	MAY("shv_release", EROFS),
+	MAY("shv_release", ENOTSUP),
+	MAY("shv_release", EUSERS),
 	TAKING("shv_with"),
-	{ "shv_with", EROFS },
-	{ "shv_peek", EAGAIN },
-	{ "shv_peek", ENOTSUP },
-	{ "shv_peek", EINVAL },
-	{ "shv_peek", ESTALE },
-	{ "shv_value_holder", EINVAL },
-	{ "shv_value_holder", ESTALE },
-	{ "shv_value_holder", ENOTSUP },
-	{ "shv_last_holder", ENOENT },
-	{ "shv_last_holder", EINVAL },
-	{ "shv_last_holder", ESTALE },
+	MAY("shv_with", EROFS),
+	MAY("shv_peek", EAGAIN),
+	MAY("shv_peek", ENOTSUP),
+	MAY("shv_peek", EINVAL),
+	MAY("shv_peek", ESTALE),
+	MAY("shv_value_holder", EINVAL),
+	MAY("shv_value_holder", ESTALE),
+	MAY("shv_value_holder", ENOTSUP),
+	MAY("shv_last_holder", ENOENT),
+	MAY("shv_last_holder", EINVAL),
+	MAY("shv_last_holder", ESTALE),
 	TAKING("shv_add"),
-	{ "shv_add", EROFS },
+	MAY("shv_add", EROFS),
 	TAKING("shv_addf"),
-	{ "shv_addf", EROFS },
+	MAY("shv_addf", EROFS),
 	TAKING("shv_compare_exchange"),
-	{ "shv_compare_exchange", EROFS },
-	{ "shv_ref_of", EINVAL },
-	{ "shv_ref_of", ESTALE },
-	{ "shv_deref", EINVAL },
-	{ "shv_deref", ESTALE },
+	MAY("shv_compare_exchange", EROFS),
+	MAY("shv_ref_of", EINVAL),
+	MAY("shv_ref_of", ESTALE),
+	MAY("shv_deref", EINVAL),
+	MAY("shv_deref", ESTALE),
 	TAKING("shv_ref_acquire"),
-	{ "shv_ref_acquire", EROFS },
-	{ "shv_publish", EEXIST },
-	{ "shv_publish", EINVAL },
-	{ "shv_publish", ENAMETOOLONG },
-	{ "shv_publish", ESTALE },
-	{ "shv_publish", ENOSPC },
-	{ "shv_publish", ENOMEM },
-	{ "shv_publish", EROFS },
-	{ "shv_publish", EUSERS },
-	{ "shv_find", ENOENT },
-	{ "shv_find", EINVAL },
-	{ "shv_find", ENAMETOOLONG },
-	{ "shv_unpublish", ENOENT },
-	{ "shv_unpublish", EINVAL },
-	{ "shv_unpublish", ENAMETOOLONG },
-	{ "shv_unpublish", EROFS },
-	{ "shv_unpublish", EUSERS },
+	MAY("shv_ref_acquire", EROFS),
+	MAY("shv_publish", EEXIST),
+	MAY("shv_publish", EINVAL),
+	MAY("shv_publish", ENAMETOOLONG),
+	MAY("shv_publish", ESTALE),
+	MAY("shv_publish", ENOSPC),
+	MAY("shv_publish", ENOMEM),
+	MAY("shv_publish", EROFS),
+	MAY("shv_publish", EUSERS),
+	MAY("shv_find", ENOENT),
+	MAY("shv_find", EINVAL),
+	MAY("shv_find", ENAMETOOLONG),
+	MAY("shv_unpublish", ENOENT),
+	MAY("shv_unpublish", EINVAL),
+	MAY("shv_unpublish", ENAMETOOLONG),
+	MAY("shv_unpublish", EROFS),
+	MAY("shv_unpublish", EUSERS),
 	MAKING("shv_find_or_new"),
-	{ "shv_find_or_new", EEXIST },
-	{ "shv_find_or_new", ENAMETOOLONG },
-	{ "shv_find_or_new", ENOTSUP },
-	{ "shv_find_or_new", ESTALE },
-	{ "shv_find_or_new", EOWNERDEAD },
-	{ "shv_next_name", EINVAL },
-	{ "shv_len", EINVAL },
-	{ "shv_len", ESTALE },
-	{ "shv_at", EINVAL },
-	{ "shv_at", ESTALE },
-	{ "shv_at", ERANGE },
-	{ "shv_offset", EINVAL },
-	{ "shv_offset", ERANGE },
-	{ "shv_pointer", EINVAL },
-	{ "shv_pointer", ERANGE },
-	{ "shv_lock_register", EINVAL },
-	{ "shv_lock_register", EPROTONOSUPPORT },
-	{ "shv_lock_register", EEXIST },
-	{ "shv_lock_register", ENOSPC },
-	{ "shv_lock_register", EROFS },
+	MAY("shv_find_or_new", EEXIST),
+	MAY("shv_find_or_new", ENAMETOOLONG),
+	MAY("shv_find_or_new", ENOTSUP),
+	MAY("shv_find_or_new", ESTALE),
+	MAY("shv_find_or_new", EOWNERDEAD),
+	MAY("shv_next_name", EINVAL),
+	MAY("shv_len", EINVAL),
+	MAY("shv_len", ESTALE),
+	MAY("shv_at", EINVAL),
+	MAY("shv_at", ESTALE),
+	MAY("shv_at", ERANGE),
+	MAY("shv_offset", EINVAL),
+	MAY("shv_offset", ERANGE),
+	MAY("shv_pointer", EINVAL),
+	MAY("shv_pointer", ERANGE),
+	MAY("shv_lock_register", EINVAL),
+	MAY("shv_lock_register", EPROTONOSUPPORT),
+	MAY("shv_lock_register", EEXIST),
+	MAY("shv_lock_register", ENOSPC),
+	MAY("shv_lock_register", EROFS),
 	MAKING("shv_lock_new"),
-	{ "shv_lock_new", ENOTSUP },
-	{ "shv_lock_new", EOWNERDEAD },
-	{ "shv_lock_free", EINVAL },
-	{ "shv_lock_free", ESTALE },
-	{ "shv_lock_free", EROFS },
+	MAY("shv_lock_new", ENOTSUP),
+	MAY("shv_lock_new", EOWNERDEAD),
+	MAY("shv_lock_free", EINVAL),
+	MAY("shv_lock_free", ESTALE),
+	MAY("shv_lock_free", EROFS),
 	TAKING("shv_lock_acquire"),
-	{ "shv_lock_acquire", EROFS },
+	MAY("shv_lock_acquire", EROFS),
 	TAKING("shv_lock_try"),
-	{ "shv_lock_try", EROFS },
-	{ "shv_lock_try", EBUSY },
+	MAY("shv_lock_try", EROFS),
+	MAY("shv_lock_try", EBUSY),
 	TAKING("shv_lock_for"),
-	{ "shv_lock_for", EROFS },
-	{ "shv_lock_for", ETIMEDOUT },
-	{ "shv_lock_release", EPERM },
-	{ "shv_lock_release", EINVAL },
-	{ "shv_lock_release", ESTALE },
-	{ "shv_lock_release", EROFS },
-	{ "shv_lock_release", ENOTSUP },
-	{ "shv_lock_release", EUSERS },
-	{ "shv_lock_holder", EINVAL },
-	{ "shv_lock_holder", ESTALE },
-	{ "shv_lock_holder", ENOTSUP },
-	{ "shv_stat", EINVAL },
-	{ "shv_stat", EBADF },
-	{ "shv_check", EINVAL },
-	{ "shv_check", ENOMEM },
+	MAY("shv_lock_for", EROFS),
+	MAY("shv_lock_for", ETIMEDOUT),
+	MAY("shv_lock_release", EPERM),
+	MAY("shv_lock_release", EINVAL),
+	MAY("shv_lock_release", ESTALE),
+	MAY("shv_lock_release", EROFS),
+	MAY("shv_lock_release", ENOTSUP),
+	MAY("shv_lock_release", EUSERS),
+	MAY("shv_lock_holder", EINVAL),
+	MAY("shv_lock_holder", ESTALE),
+	MAY("shv_lock_holder", ENOTSUP),
+	MAY("shv_stat", EINVAL),
+	MAY("shv_stat", EBADF),
+	MAY("shv_check", EINVAL),
+	MAY("shv_check", ENOMEM),
 	WALKING("shv_value_next"),
 	WALKING("shv_lock_next"),
 	WALKING("shv_process_next"),
 	WALKING("shv_run_next"),
 	WALKING("shv_type_next"),
-	{ "shv_value_describe", EINVAL },
-	{ "shv_value_describe", ESTALE },
-	{ "shv_value_describe", EUCLEAN },
-	{ "shv_value_bytes", EINVAL },
-	{ "shv_value_bytes", ESTALE },
-	{ "shv_value_bytes", EUCLEAN },
-	{ "shv_value_name", EINVAL },
-	{ "shv_value_name", ENOENT },
-	{ "shv_value_name", ESTALE },
-	{ "shv_value_name", EUCLEAN },
-	{ "shv_value_text", EINVAL },
-	{ "shv_value_text", ESTALE },
-	{ "shv_value_text", EUCLEAN },
-	{ "shv_value_text", ENOMEM },
+	MAY("shv_value_describe", EINVAL),
+	MAY("shv_value_describe", ESTALE),
+	MAY("shv_value_describe", EUCLEAN),
+	MAY("shv_value_bytes", EINVAL),
+	MAY("shv_value_bytes", ESTALE),
+	MAY("shv_value_bytes", EUCLEAN),
+	MAY("shv_value_name", EINVAL),
+	MAY("shv_value_name", ENOENT),
+	MAY("shv_value_name", ESTALE),
+	MAY("shv_value_name", EUCLEAN),
+	MAY("shv_value_text", EINVAL),
+	MAY("shv_value_text", ESTALE),
+	MAY("shv_value_text", EUCLEAN),
+	MAY("shv_value_text", ENOMEM),
 };
 #define PROMISES (sizeof(contract) / sizeof(contract[0]))
 
@@ -258,6 +260,28 @@ static bool short_of_memory_only(const struct promise *p)
 
 static struct promise *promises; /* contract[] in shared memory */
 
+/* Sentences that do not say which function they are about; also in shared memory. */
+static struct misnamed {
+	unsigned n;
+	struct {
+		char function[40], sentence[160];
+	} v[64];
+} *misnamed;
+
+static void note_sentence(const char *function, const char *said)
+{
+	unsigned i;
+
+	/* The deeper layers know only the arena, and name that. */
+	if (strstr(said, function) || strstr(said, "arena '"))
+		return;
+	i = __atomic_fetch_add(&misnamed->n, 1, __ATOMIC_RELAXED);
+	if (i >= 64)
+		return;
+	snprintf(misnamed->v[i].function, sizeof(misnamed->v[i].function), "%s", function);
+	snprintf(misnamed->v[i].sentence, sizeof(misnamed->v[i].sentence), "%s", said);
+}
+
 static const char *const last_words = "shv_typecode: c is '!'";
 
 /* Before the call: what shv_errmsg() says now must go. */
@@ -267,10 +291,7 @@ static void wash(void)
 	errno = 0;
 }
 
-/*
- * What came of a call of `function`: it must have failed with `code`, which the headers allow, and with a sentence that says where. The
- * deeper layers know only the arena, and name it.
- */
+/* What came of a call of `function`: it must have failed with `code`, which the headers allow, and with a sentence. */
 static void settle(const char *file, int line, const char *function, int code, const char *call, long got)
 {
 	const char *said = shv_errmsg();
@@ -278,7 +299,7 @@ static void settle(const char *file, int line, const char *function, int code, c
 
 	NEED(got == -code, "%s:%d: %s returned %ld, not -%d (%s)", file, line, call, got, code, strerror(code));
 	NEED(*said && strncmp(said, last_words, strlen(last_words)), "%s:%d: %s failed without a word", file, line, call);
-	NEED(strstr(said, function) || strstr(said, "arena '"), "%s:%d: %s does not name %s", file, line, call, function);
+	note_sentence(function, said);
 	for (size_t i = 0; i < PROMISES && !p; i++)
 		if (promises[i].code == code && !strcmp(promises[i].function, function))
 			p = &promises[i];
@@ -377,7 +398,7 @@ static const struct object_function {
 	{ "shv_acquire", do_acquire, VALUES, .locks = true },
 	{ "shv_try_acquire", do_try_acquire, VALUES, .locks = true },
 	{ "shv_acquire_for", do_acquire_for, VALUES, .locks = true },
-	{ "shv_release", do_release, VALUES },
+	{ "shv_release", do_release, VALUES, .locks = false },
 	{ "shv_with", do_with, VALUES, .locks = true },
 	{ "shv_peek", do_peek, VALUES | RAWS, .reads = true },
 	{ "shv_value_holder", do_value_holder, VALUES, .reads = true },
@@ -386,14 +407,14 @@ static const struct object_function {
 	{ "shv_addf", do_addf, VALUES | RAWS, .locks = true, .floating = true },
 	{ "shv_compare_exchange", do_compare_exchange, VALUES | RAWS, .locks = true },
 	{ "shv_ref_of", do_ref_of, VALUES | RAWS | LOCK_OBJECTS, .reads = true },
-	{ "shv_publish", do_publish, VALUES | RAWS | LOCK_OBJECTS },
+	{ "shv_publish", do_publish, VALUES | RAWS | LOCK_OBJECTS, .locks = false },
 	{ "shv_len", do_len, VALUES | RAWS, .reads = true },
 	{ "shv_at", do_at, VALUES | RAWS, .reads = true },
-	{ "shv_lock_free", do_lock_free, LOCK_OBJECTS },
+	{ "shv_lock_free", do_lock_free, LOCK_OBJECTS, .locks = false },
 	{ "shv_lock_acquire", do_lock_acquire, VALUES | LOCK_OBJECTS, .locks = true },
 	{ "shv_lock_try", do_lock_try, VALUES | LOCK_OBJECTS, .locks = true },
 	{ "shv_lock_for", do_lock_for, VALUES | LOCK_OBJECTS, .locks = true },
-	{ "shv_lock_release", do_lock_release, VALUES | LOCK_OBJECTS },
+	{ "shv_lock_release", do_lock_release, VALUES | LOCK_OBJECTS, .locks = false },
 	{ "shv_lock_holder", do_lock_holder, VALUES | LOCK_OBJECTS, .reads = true },
 };
 #define OBJECT_FUNCTIONS ((int)(sizeof(object_functions) / sizeof(object_functions[0])))
@@ -1357,7 +1378,6 @@ static int without_rights(void *arg)
 	REFUSED("shv_arena_fd", EBADF, shv_arena_fd(a));
 	REFUSED("shv_arena_fd_rdonly", EBADF, shv_arena_fd_rdonly(a));
 	REFUSED("shv_stat", EBADF, shv_stat(a, &(struct shv_stat){ 0 }));
-	NEED(shv_raw_new(a, SHV_INT, NULL), "it goes on working: %s", shv_errmsg());
 	return 0;
 }
 
@@ -1594,6 +1614,14 @@ START_TEST(every_documented_error_was_provoked)
 }
 END_TEST
 
+START_TEST(each_sentence_names_its_function)
+{
+	for (unsigned i = 0; i < misnamed->n && i < 64; i++)
+		fprintf(stderr, "# %s says: %s\n", misnamed->v[i].function, misnamed->v[i].sentence);
+	ck_assert_uint_eq(misnamed->n, 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("errors");
@@ -1602,6 +1630,7 @@ int main(void)
 
 	promises = shared_memory(sizeof(contract));
 	memcpy(promises, contract, sizeof(contract));
+	misnamed = shared_memory(sizeof(*misnamed));
 
 	tc = tcase_create("objects");
 	tcase_add_checked_fixture(tc, setup, teardown);
@@ -1669,6 +1698,7 @@ int main(void)
 		tc = tcase_create("contract");
 		suite_add_tcase(suite, tc);
 		tcase_add_test(tc, every_documented_error_was_provoked);
+		tcase_add_test(tc, each_sentence_names_its_function);
 	}
 	return run_suite(suite);
 }

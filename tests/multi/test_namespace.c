@@ -261,10 +261,61 @@ START_TEST(death_is_seen_from_another_namespace)
 }
 END_TEST
 
+/* ---- what is shown of them ------------------------------------------------------------------------ */
+
+static int be_looked_at(struct plan *p, int me)
+{
+	(void)me;
+	NEED(shv_acquire(p->v) == 0 && shv_release(p->v) == 0, "taking part");
+	gate_add(&p->go, 1);
+	gate_wait(&p->go, MEMBERS + 1);
+	return 0;
+}
+
+/* Field 22 of /proc/PID/stat; the command before it, in parentheses, is ours and has no blank. */
+static uint64_t start_time_of(pid_t pid)
+{
+	char path[40], text[1024], *at;
+	FILE *f;
+	size_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "re");
+	NEED(f, "fopen(%s)", path);
+	n = fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	text[n] = 0;
+	at = strrchr(text, ')');
+	for (int field = 2; at && field < 22; field++)
+		at = strchr(at + 1, ' ');
+	NEED(at, "%s has too few fields", path);
+	return strtoull(at, NULL, 10);
+}
+
+START_TEST(start_time_is_that_of_the_process_and_not_of_a_namesake)
+{
+	struct plan *p = new_plan("start-time", SHV_PLAIN);
+	struct shv_process_info info = { .size = sizeof(info) };
+	struct seat seats[MEMBERS];
+	pid_t ushers[MEMBERS];
+	uint64_t cursor = 0, sum = 0;
+
+	seat_members(p, seats, ushers, be_looked_at);
+	gate_wait(&p->go, MEMBERS);
+	while (shv_process_next(p->a, &cursor, &info) == 1)
+		sum += info.pid == 1 ? info.start_time : 0;
+	ck_assert_uint_eq(sum, start_time_of(p->outer[0]) + start_time_of(p->outer[1]));
+	gate_add(&p->go, 1);
+	for (int i = 0; i < MEMBERS; i++)
+		ck_assert_int_eq(finish(ushers[i]), 0);
+	end_plan(p);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("namespace");
-	TCase *locks = tcase_create("locks");
+	TCase *locks = tcase_create("locks"), *shown = tcase_create("shown");
 	int status = finish(start(try_unshare, NULL));
 
 	if (status) {
@@ -275,5 +326,7 @@ int main(void)
 	tcase_add_loop_test(locks, holder_is_not_taken_for_its_namesake, 0, 2);
 	tcase_add_loop_test(locks, death_is_seen_from_another_namespace, 0, 3);
 	suite_add_tcase(suite, locks);
+	tcase_add_test(shown, start_time_is_that_of_the_process_and_not_of_a_namesake);
+	suite_add_tcase(suite, shown);
 	return run_suite(suite);
 }
