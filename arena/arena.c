@@ -174,7 +174,7 @@ static int member_make(int fd, const struct shv_geo *g, const char *name, char *
 	if (!m) {
 		munmap(base, g->capacity);
 		close(fd);
-		return fail(-ENOMEM, "attach: no memory");
+		return fail(-ENOMEM, "shv_arena_attach: no memory");
 	}
 	m->fd = fd;
 	m->geo = *g;
@@ -186,7 +186,7 @@ static int member_make(int fd, const struct shv_geo *g, const char *name, char *
 	m->local = shv_wiped_alloc(sizeof(*m->local));
 	if (!m->local) {
 		member_free(m);
-		return fail(-ENOMEM, "attach: no memory for a page that fork wipes (MADV_WIPEONFORK)");
+		return fail(-ENOMEM, "shv_arena_attach: no memory for a page that fork wipes (MADV_WIPEONFORK)");
 	}
 	*out = m;
 	return 0;
@@ -208,7 +208,7 @@ static struct shv_arena *attach_member(struct shv_member *m, char *base, unsigne
 	struct shv_arena *a = arena_slot();
 
 	if (!a) {
-		*error = fail(-ENOMEM, "attach: no memory");
+		*error = fail(-ENOMEM, "shv_arena_attach: no memory");
 		return NULL;
 	}
 	a->m = m;
@@ -358,7 +358,7 @@ static shv_arena *attach_rdonly(int fd, const struct shv_geo *g, const char *nam
 	struct shv_arena *a;
 
 	if (base == MAP_FAILED) {
-		*error = fail_call("attach: mmap of the arena", NULL);
+		*error = fail_call("shv_arena_attach: mmap of the arena", NULL);
 		if (*error != -EACCES && *error != -EPERM)
 			*error = -ENOMEM;
 		return NULL;
@@ -366,7 +366,7 @@ static shv_arena *attach_rdonly(int fd, const struct shv_geo *g, const char *nam
 	a = arena_slot();
 	if (!a) {
 		munmap(base, g->capacity);
-		*error = fail(-ENOMEM, "attach: no memory");
+		*error = fail(-ENOMEM, "shv_arena_attach: no memory");
 		return NULL;
 	}
 	a->m = NULL;
@@ -396,7 +396,7 @@ static shv_arena *attach(int *own, unsigned flags, int *error)
 	if (*error)
 		return NULL;
 	if (pread(fd, &c, sizeof(c), 0) != (ssize_t)sizeof(c)) {
-		*error = fail(-EBADMSG, "attach: the superblock cannot be read");
+		*error = fail(-EBADMSG, "shv_arena_attach: the superblock cannot be read");
 		return NULL;
 	}
 	*error = geo_check(&g, &c, size);
@@ -414,7 +414,7 @@ static shv_arena *attach(int *own, unsigned flags, int *error)
 	m = member_find(dev, ino);
 	base = map_file(fd, g.capacity, false, flags | (c.flags & SHV_HUGEPAGE));
 	if (base == MAP_FAILED) {
-		*error = fail(-ENOMEM, "attach: %llu bytes of address space are not to be had", (unsigned long long)g.capacity);
+		*error = fail(-ENOMEM, "shv_arena_attach: %llu bytes of address space are not to be had", (unsigned long long)g.capacity);
 		return NULL;
 	}
 	if (!m) {
@@ -439,8 +439,8 @@ SHV_API shv_arena *shv_arena_attach(int fd, unsigned flags)
 		return fail_null(-ENOMEM, "shv_arena_attach: no memory");
 	own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	if (own < 0)
-		return null_with(errno == EBADF ? fail(-EBADF, "attach: fd %d is not an open descriptor", fd) :
-						  fail_call("attach: dup of the descriptor", NULL));
+		return null_with(errno == EBADF ? fail(-EBADF, "shv_arena_attach: fd %d is not an open descriptor", fd) :
+						  fail_call("shv_arena_attach: dup of the descriptor", NULL));
 	plock_acquire(lock);
 	a = attach(&own, flags, &error);
 	plock_release(lock);

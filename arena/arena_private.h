@@ -238,9 +238,9 @@ static inline uint64_t pool_pages(const char *base, const struct shv_geo *g)
 }
 static inline uint32_t chunks_high(const char *base, const struct shv_geo *g)
 {
-	uint32_t n = load_acquire(&super_of(base)->chunks_high);
+	uint64_t n = load_acquire(&super_of(base)->chunks_high);
 
-	return n < g->max_chunks ? n : g->max_chunks;
+	return n < g->max_chunks ? (uint32_t)n : g->max_chunks;
 }
 
 /*
@@ -345,7 +345,7 @@ enum shv_liveness { LIVENESS_DEAD, LIVENESS_ALIVE, LIVENESS_UNKNOWN };
 enum shv_liveness process_probe(int fd, uint32_t slot) HIDDEN;
 enum shv_liveness member_probe(struct shv_member *m, uint32_t slot) HIDDEN;
 void process_leave(struct shv_member *m) HIDDEN;                            /* gives up liveness; state DEAD */
-uint64_t process_start_time(pid_t pid) HIDDEN;                              /* clock ticks since boot, 0 unknown */
+uint64_t process_start_time(pid_t pid) HIDDEN;                              /* clock ticks since boot, 0 unknown; pid 0 = self */
 /* Is the thread of a lock word's owner field gone? fills *out if it is not NULL and the thread is known. */
 bool owner_dead(struct shv_member *m, uint32_t owner, struct shv_holder *out) HIDDEN;
 /* Does the process in that slot, of our pid namespace, no longer have the thread? */

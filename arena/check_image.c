@@ -140,6 +140,8 @@ static void promise_orphan(struct check *c, const struct shv_recovery_intent_shm
 	promise_run(c, last, 1, state | count, SHV_PG_ORPHAN, 0);
 	if (last - first > 1)
 		promise_run(c, first + 1, last - first - 1, state, SHV_PG_INTERIOR, 0);
+	if (in->chunk_before)
+		promise_run(c, in->chunk_page, 1, UINT64_MAX, in->chunk_before, in->chunk_after);
 }
 
 /* A name comes or goes, or the table is replaced by a new one, which is complete before the intent is. */

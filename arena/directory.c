@@ -240,10 +240,8 @@ static unsigned chunk_words(void *ctx, uint64_t page, struct shv_word_write *w)
 		return 0;
 	w[0].off = g->chunks_off + (uint64_t)c * 8;
 	w[0].value = page | (uint64_t)SHV_CHUNK_FLOOR(load_relaxed(chunk_entry(base, g, c))) << 32;
-	w[1].off = offsetof(struct shv_super_shm, chunks_high) & ~UINT64_C(7);
-	memcpy(&w[1].value, base + w[1].off, 8);
-	if (c + 1 > high)
-		memcpy((char *)&w[1].value + offsetof(struct shv_super_shm, chunks_high) % 8, &(uint32_t){ c + 1 }, 4);
+	w[1].off = offsetof(struct shv_super_shm, chunks_high);
+	w[1].value = c + 1 > high ? c + 1 : high;
 	return 2;
 }
 
@@ -352,6 +350,13 @@ static void slots_spill(struct shv_tc *tc, uint32_t keep)
 
 void slot_give(struct shv_tc *tc, uint32_t index)
 {
+	struct shv_slot_shm *s = slot_fast(tc->m->base, &tc->m->geo, index);
+
+	if (unlikely(slot_gen(load_relaxed(&s->word)) >= SHV_SLOT_GEN_MAX)) {
+		/* References count on generations never coming again. */
+		store_release(&s->word, slot_word(SHV_SLOT_RETIRED, 0, 0, 0, slot_gen(load_relaxed(&s->word))));
+		return;
+	}
 	if (tc->slots_n == SHV_SLOT_CACHE)
 		slots_spill(tc, SHV_SLOT_CACHE / 2);
 	tc->slots[tc->slots_n++] = index;
@@ -413,7 +418,7 @@ static void settle(struct shv_tc *tc, uint32_t index, unsigned size_class, unsig
 	uint64_t *what = &slot_fast(tc->m->base, &tc->m->geo, index)->what;
 
 	store_relaxed(what, load_relaxed(what) & SHV_WHAT_OFF_MASK); /* names no lock any more */
-	if (!mag) {
+	if (!mag || slot_gen(load_relaxed(&slot_fast(tc->m->base, &tc->m->geo, index)->word)) >= SHV_SLOT_GEN_MAX) {
 		unpair(tc, index, size_class);
 		return;
 	}

@@ -257,8 +257,9 @@ struct shv_recovery_intent_shm {
 	uint32_t closed;             /* RECOVER: chain is valid */
 	uint32_t slot;               /* ORPHAN_FREE */
 	uint32_t pages[2];           /* ORPHAN_FREE: first and last page */
-	uint32_t spare;
+	uint32_t chunk_page;         /* ORPHAN_FREE: of chunk_before */
 	uint64_t slot_gone;          /* ORPHAN_FREE: the slot's word as its freer left it; becomes FREE */
+	uint64_t chunk_before, chunk_after; /* ORPHAN_FREE: first page entry of the slot's chunk, if that has no owner: one more free slot */
 	uint64_t entry_after[2];     /* ORPHAN_FREE: the entries of the two pages */
 };
 enum shv_recovery_op { SHV_REC_NONE = 0, SHV_REC_PROCESS = 1, SHV_REC_ORPHAN_FREE = 2 };
@@ -311,7 +312,8 @@ struct shv_super_shm {
 
 	/* High-water marks: readers look no further. atomic, only grow; pool_pages under the pool lock */
 	uint64_t pool_pages;         /* pages of the pool that the file has */
-	uint32_t processes_high, threads_high, chunks_high;
+	uint64_t chunks_high;        /* a word of its own: pool intents write whole words */
+	uint32_t processes_high, threads_high;
 	uint32_t types;              /* made types; stored (release) after the entry: commits it */
 	uint32_t policies;           /* the same for user policies */
 	uint32_t threads_hint;       /* advisory: where a free thread entry may be */

@@ -75,17 +75,17 @@ int memfd_check(int fd, bool rdonly, uint64_t *size, dev_t *dev, ino_t *ino)
 	int seals, mode;
 
 	if (fd < 0 || fstat(fd, &st))
-		return fail(-EBADF, "attach: fd %d is not an open descriptor", fd);
+		return fail(-EBADF, "shv_arena_attach: fd %d is not an open descriptor", fd);
 	seals = fcntl(fd, F_GET_SEALS);
 	if (!S_ISREG(st.st_mode) || seals < 0)
-		return fail(-EBADMSG, "attach: fd %d is not a memfd: pass what shv_arena_fd() gave in the other process", fd);
+		return fail(-EBADMSG, "shv_arena_attach: fd %d is not a memfd: pass what shv_arena_fd() gave in the other process", fd);
 	if (!(seals & F_SEAL_SHRINK))
-		return fail(-EBADMSG, "attach: the memfd behind fd %d is not sealed against shrinking, so it is no arena", fd);
+		return fail(-EBADMSG, "shv_arena_attach: the memfd behind fd %d is not sealed against shrinking, so it is no arena", fd);
 	if ((uint64_t)st.st_size < sizeof(struct shv_super_shm))
-		return fail(-EBADMSG, "attach: the memfd behind fd %d has %lld bytes, too few for an arena", fd, (long long)st.st_size);
+		return fail(-EBADMSG, "shv_arena_attach: the memfd behind fd %d has %lld bytes, too few for an arena", fd, (long long)st.st_size);
 	mode = fcntl(fd, F_GETFL);
 	if (!rdonly && (mode < 0 || (mode & O_ACCMODE) != O_RDWR))
-		return fail(-EACCES, "attach: fd %d was not opened for writing: pass SHV_RDONLY to attach read-only", fd);
+		return fail(-EACCES, "shv_arena_attach: fd %d was not opened for writing: pass SHV_RDONLY to attach read-only", fd);
 	*size = (uint64_t)st.st_size;
 	*dev = st.st_dev;
 	*ino = st.st_ino;
@@ -330,25 +330,25 @@ int geo_check(struct shv_geo *g, const struct shv_super_const *shared, uint64_t 
 
 	memcpy(&c, shared, sizeof(c)); /* one look: what is checked is what is used */
 	if (c.magic != SHV_MAGIC)
-		return fail(-EBADMSG, "attach: the memfd does not begin with an arena's magic number");
+		return fail(-EBADMSG, "shv_arena_attach: the memfd does not begin with an arena's magic number");
 	if (c.format != SHV_FORMAT)
-		return fail(-EPROTONOSUPPORT, "attach: the arena has format %u, this library knows %u: use the library that made it",
+		return fail(-EPROTONOSUPPORT, "shv_arena_attach: the arena has format %u, this library knows %u: use the library that made it",
 			    c.format, SHV_FORMAT);
 	if (c.stamp != shv_layout_stamp() || c.page_shift != SHV_PAGE_SHIFT)
-		return fail(-EPROTONOSUPPORT, "attach: the arena was made by a build with another word size, page size or layout "
+		return fail(-EPROTONOSUPPORT, "shv_arena_attach: the arena was made by a build with another word size, page size or layout "
 					      "(stamp %08x, here %08x)", c.stamp, shv_layout_stamp());
 	if (c.features_required)
-		return fail(-EPROTONOSUPPORT, "attach: the arena needs features %llx that this library does not know",
+		return fail(-EPROTONOSUPPORT, "shv_arena_attach: the arena needs features %llx that this library does not know",
 			    (unsigned long long)c.features_required);
 	if (c.checksum != const_sum(&c))
-		return fail(-EUCLEAN, "attach: the checksum of the arena's superblock is wrong");
+		return fail(-EUCLEAN, "shv_arena_attach: the checksum of the arena's superblock is wrong");
 	if (c.max_processes < 1 || c.max_processes > 4000 || c.capacity > SHV_MAX_CAPACITY ||
 	    c.capacity % SHV_PAGE_SIZE || geo_lay(g, c.capacity, c.max_processes))
-		return fail(-EUCLEAN, "attach: the arena's superblock names impossible sizes");
+		return fail(-EUCLEAN, "shv_arena_attach: the arena's superblock names impossible sizes");
 	want = c;
 	geo_store(g, &want);
 	if (memcmp(&want, &c, sizeof(c)) || file_size < g->data_off)
-		return fail(-EUCLEAN, "attach: the arena's superblock does not fit its file of %llu bytes",
+		return fail(-EUCLEAN, "shv_arena_attach: the arena's superblock does not fit its file of %llu bytes",
 			    (unsigned long long)file_size);
 	return 0;
 }

@@ -84,7 +84,10 @@ uint64_t process_start_time(pid_t pid)
 	ssize_t n;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	if (pid)
+		snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	else /* /proc may be that of another pid namespace, where our number is somebody else's */
+		memcpy(path, "/proc/self/stat", sizeof("/proc/self/stat"));
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
@@ -148,7 +151,7 @@ static void fill_entry(struct shv_process_shm *p, uint32_t gen)
 		p->command[n - 1] = 0;
 	clock_gettime(CLOCK_REALTIME, &now);
 	p->pid = getpid();
-	p->start_time = process_start_time(p->pid);
+	p->start_time = process_start_time(0);
 	p->pid_namespace = own_pid_namespace();
 	p->attached = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 	p->sweep = p->trim = p->slots_freed = 0;
@@ -173,11 +176,12 @@ static bool claim(struct shv_member *m, int own, uint32_t slot)
 		gen = 1;
 	fill_entry(p, gen);
 	CRASH_POINT("process-filled");
+	raise_high(&super_of(m->base)->processes_high, slot + 1); /* before: nobody may be alive, or dead, where nobody looks */
+	CRASH_POINT("process-high");
 	if (!cas64(&p->word, &w, proc_word(SHV_PROC_ALIVE, gen))) {
 		unlock_byte(own, slot);
 		return false;
 	}
-	raise_high(&super_of(m->base)->processes_high, slot + 1);
 	CRASH_POINT("process-alive");
 	m->local->proc = slot;
 	m->local->gen = gen;

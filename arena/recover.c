@@ -345,6 +345,63 @@ static void orphan_pages_free(struct shv_member *m, uint64_t first, uint64_t las
 		(void)pool_free(m, first, last - first + 1, expected, mask);
 }
 
+/* First page of the chunk that a slot is in; 0 if there is none. */
+static uint32_t chunk_page(struct shv_member *m, uint32_t slot)
+{
+	uint32_t page = SHV_CHUNK_PAGE(load_acquire(chunk_entry(m->base, &m->geo, slot / SHV_SLOTS_PER_CHUNK)));
+
+	return (uint64_t)page + SHV_CHUNK_PAGES <= pool_pages(m->base, &m->geo) ? page : 0;
+}
+
+/*
+ * A chunk without owner whose last slot came free goes. It is set aside first (generation 1), since adopters need only the pool lock. A
+ * repetition finds it full, or set aside, and goes on from there.
+ */
+static void chunk_may_go(struct shv_member *m, uint32_t slot)
+{
+	uint64_t aside = page_make(SHV_PG_SLOTS, SHV_NO_PROCESS, 0, 1), none = page_make(SHV_PG_SLOTS, SHV_NO_PROCESS, 0, 0);
+	uint64_t not_count = ~(SHV_PG_COUNT_MASK << SHV_PG_COUNT_SHIFT), e;
+	uint32_t chunk = slot / SHV_SLOTS_PER_CHUNK, page = chunk_page(m, slot);
+
+	if (!page)
+		return;
+	e = load_acquire(page_entry(m->base, &m->geo, page));
+	if ((e & not_count) == none && page_count(e) >= SHV_SLOTS_PER_CHUNK) {
+		CRASH_POINT("chunk-full");
+		if (pool_set(m, page, SHV_CHUNK_PAGES, none, not_count, aside, NULL, 0))
+			return;
+		e = load_acquire(page_entry(m->base, &m->geo, page));
+	}
+	if (e != aside)
+		return;
+	CRASH_POINT("chunk-aside");
+	/* A death between two stretches of pages may have left some as they were. */
+	(void)pool_set(m, page, SHV_CHUNK_PAGES, none, not_count, aside, NULL, 0);
+	if (!shv_chunk_floor_up(chunk_entry(m->base, &m->geo, chunk), slot_fast(m->base, &m->geo, chunk * SHV_SLOTS_PER_CHUNK)) ||
+	    recover_chunk_drop(m, chunk, page, aside))
+		(void)pool_set(m, page, SHV_CHUNK_PAGES, aside, UINT64_MAX, page_make(SHV_PG_SLOTS, SHV_NO_PROCESS, 1, 0), NULL, 0);
+}
+
+/* Tell whoever may take slots from the chunk that there is one more. */
+static void slot_came_free(struct shv_member *m, const struct shv_recovery_intent_shm *in)
+{
+	uint32_t page = chunk_page(m, in->slot);
+	uint64_t *entry = page_entry(m->base, &m->geo, page), e = load_acquire(entry), before = in->chunk_before;
+
+	if (!page || page_state(e) != SHV_PG_SLOTS)
+		return;
+	if (page_proc(e) != SHV_NO_PROCESS) {
+		if (page_proc(e) <= m->geo.max_processes)
+			fetch_add_relaxed(&process_at(m->base, &m->geo, page_proc(e))->slots_freed, 1);
+		return;
+	}
+	/* From exactly what the intent saw: a repetition counts no second time. */
+	if (before)
+		(void)cas64(entry, &before, in->chunk_after);
+	CRASH_POINT("orphan-slot-counted");
+	chunk_may_go(m, in->slot);
+}
+
 static void orphan_finish(struct shv_member *m)
 {
 	struct shv_recovery_intent_shm *in = intent_of(m);
@@ -371,39 +428,12 @@ static void orphan_finish(struct shv_member *m)
 		orphan_pages_free(m, f + 1, l - 1, SHV_PG_INTERIOR, SHV_PG_STATE_MASK);
 		orphan_pages_free(m, l, l, SHV_PG_ORPHAN, mask);
 	}
+	slot_came_free(m, in);
 }
 
 static uint64_t one_less(uint64_t e)
 {
 	return page_count(e) ? e - (UINT64_C(1) << SHV_PG_COUNT_SHIFT) : e;
-}
-
-/* Tell whoever may take slots from the chunk that there is one more. */
-static void slot_came_free(struct shv_member *m, uint32_t index)
-{
-	uint32_t chunk = index / SHV_SLOTS_PER_CHUNK, page = SHV_CHUNK_PAGE(load_acquire(chunk_entry(m->base, &m->geo, chunk)));
-	uint64_t *entry = page_entry(m->base, &m->geo, page), e = load_acquire(entry);
-
-	if (!page || page_state(e) != SHV_PG_SLOTS)
-		return;
-	if (page_proc(e) != SHV_NO_PROCESS) {
-		if (page_proc(e) <= m->geo.max_processes)
-			fetch_add_relaxed(&process_at(m->base, &m->geo, page_proc(e))->slots_freed, 1);
-		return;
-	}
-	if (page_count(e) < SHV_SLOTS_PER_CHUNK)
-		(void)cas64(entry, &e, e + (UINT64_C(1) << SHV_PG_COUNT_SHIFT));
-	if (page_count(load_relaxed(entry)) < SHV_SLOTS_PER_CHUNK)
-		return;
-	/* Empty: it goes. Taken from the adopters first, since they need only the pool lock. */
-	uint64_t hold = page_make(SHV_PG_SLOTS, SHV_NO_PROCESS, 0, 1), none = page_make(SHV_PG_SLOTS, SHV_NO_PROCESS, 0, 0);
-	uint64_t mask = ~(SHV_PG_COUNT_MASK << SHV_PG_COUNT_SHIFT);
-	struct shv_slot_shm *s = slot_fast(m->base, &m->geo, chunk * SHV_SLOTS_PER_CHUNK);
-	if (pool_set(m, page, SHV_CHUNK_PAGES, none, mask, hold, NULL, 0) ||
-	    load_acquire(page_entry(m->base, &m->geo, page)) != hold)
-		return;
-	if (!shv_chunk_floor_up(chunk_entry(m->base, &m->geo, chunk), s) || recover_chunk_drop(m, chunk, page, hold))
-		(void)pool_set(m, page, SHV_CHUNK_PAGES, hold, UINT64_MAX, page_make(SHV_PG_SLOTS, SHV_NO_PROCESS, 1, 0), NULL, 0);
 }
 
 /* With the recovery lock held: the block of a GONE slot on orphaned pages. */
@@ -435,6 +465,12 @@ static void orphan_free_locked(struct shv_member *m, uint32_t index)
 	in->pages[1] = (uint32_t)l;
 	in->entry_after[0] = one_less(load_relaxed(page_entry(m->base, g, f)));
 	in->entry_after[1] = l == f ? in->entry_after[0] : one_less(load_relaxed(page_entry(m->base, g, l)));
+	in->chunk_page = chunk_page(m, index);
+	in->chunk_before = load_acquire(page_entry(m->base, g, in->chunk_page));
+	if (page_state(in->chunk_before) != SHV_PG_SLOTS || page_proc(in->chunk_before) != SHV_NO_PROCESS ||
+	    page_count(in->chunk_before) >= SHV_SLOTS_PER_CHUNK)
+		in->chunk_before = 0;
+	in->chunk_after = in->chunk_before + (UINT64_C(1) << SHV_PG_COUNT_SHIFT);
 	in->phase = 1;
 	CRASH_POINT("orphan-intent");
 	store_release(&in->active, SHV_REC_ORPHAN_FREE);
@@ -442,7 +478,6 @@ static void orphan_free_locked(struct shv_member *m, uint32_t index)
 	orphan_finish(m);
 	store_release(&in->active, SHV_REC_NONE);
 	CRASH_POINT("orphan-done");
-	slot_came_free(m, index);
 }
 
 void recover_free_orphan(struct shv_tc *tc, uint32_t index)
@@ -720,8 +755,9 @@ static void reap_mark(struct shv_member *m, struct reaping *c, uint64_t w, uint6
 	if (what_policy(what) != SHV_POL_SHARED || (slot_state(w) != SHV_SLOT_LIVE && slot_state(w) != SHV_SLOT_HELD &&
 						    slot_state(w) != SHV_SLOT_GONE && slot_state(w) != SHV_SLOT_LOST))
 		return;
-	/* The lead of a slot under construction is not in its word yet; the link is in front of the header either way. */
-	link = load_acquire((uint64_t *)(m->base + what_offset(what) + (slot_lead(w) ? slot_lead(w) : 8)) - 1);
+	if (slot_lead(w) < 8)
+		return;
+	link = load_acquire((uint64_t *)(m->base + what_offset(what) + slot_lead(w)) - 1);
 	for (size_t i = 0; i < c->n; i++)
 		if (c->slots[i] == (uint32_t)link)
 			c->used[i] = true;

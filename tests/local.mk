@@ -35,7 +35,20 @@ corrupt_tests = \
 	%D%/corrupt/test_garbage
 
 api_tests = \
-	%D%/api/test_inspect
+	%D%/api/test_arena \
+	%D%/api/test_array \
+	%D%/api/test_attach \
+	%D%/api/test_cxx \
+	%D%/api/test_dlopen \
+	%D%/api/test_errors \
+	%D%/api/test_guard \
+	%D%/api/test_inspect \
+	%D%/api/test_lock \
+	%D%/api/test_lock_process \
+	%D%/api/test_names \
+	%D%/api/test_policy \
+	%D%/api/test_ptr \
+	%D%/api/test_value
 
 multi_tests =
 
@@ -64,10 +77,17 @@ cli_expected = \
 TSAN_TESTS = \
 	%D%/unit/test_smoke \
 	%D%/unit/test_type \
-	%D%/unit/test_type_id
+	%D%/unit/test_type_id \
+	%D%/api/test_guard \
+	%D%/api/test_lock \
+	%D%/api/test_names \
+	%D%/api/test_policy \
+	%D%/api/test_value
 
 # Linked into every Check program, so it uses the public headers only.
 support_sources = \
+	%D%/support/procs.c \
+	%D%/support/procs.h \
 	%D%/support/suite.c \
 	%D%/support/suite.h
 
@@ -95,6 +115,11 @@ public_programs += $(black_tests) $(cli_programs)
 corrupt_fixture = %D%/corrupt/fixture.c %D%/corrupt/fixture.h
 %C%_corrupt_test_check_SOURCES = %D%/corrupt/test_check.c $(corrupt_fixture)
 %C%_corrupt_test_garbage_SOURCES = %D%/corrupt/test_garbage.c $(corrupt_fixture)
+
+EXTRA_DIST += %D%/api/api.h %D%/api/word_policy.h
+%C%_api_test_cxx_SOURCES = %D%/api/test_cxx.cc
+# Not linked with the library, which it loads.
+%C%_api_test_dlopen_LDADD = $(check_ldadd) -ldl -lpthread
 
 # Allocations of the whole program go through the test.
 %C%_unit_test_type_memory_LDFLAGS = $(AM_LDFLAGS) \

@@ -119,7 +119,7 @@ static inline __attribute__((always_inline)) bool free_fast(void *p, unsigned ki
 		return false;
 	mag = &tc->mags[c * 2 + locked];
 	n = mag->n;
-	if (unlikely(n == mag->cap || tc->in_hook))
+	if (unlikely(n == mag->cap || tc->in_hook || slot_gen(o.word) >= SHV_SLOT_GEN_MAX - 1)) /* a used-up slot is for the long way */
 		return false;
 	if (locked) {
 		store_relaxed(&tc->thread->held, tc->thread->held + 1);

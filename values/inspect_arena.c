@@ -189,7 +189,7 @@ SHV_API int shv_stat(shv_arena *a, struct shv_stat *out)
 
 static bool is_self(const struct shv_process_info *p)
 {
-	return p->alive && p->pid == getpid() && p->start_time == process_start_time(p->pid);
+	return p->alive && p->pid == getpid() && p->start_time == process_start_time(0);
 }
 
 static void add_threads(const struct shv_view *v, struct shv_process_info *out)

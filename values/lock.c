@@ -64,7 +64,8 @@ static int follow_shared(struct lock_target *t, const char *who)
 	t->o.what = load_relaxed(&s->what);
 	t->o.index = (uint32_t)link;
 	off = what_offset(t->o.what) + slot_lead(w);
-	if (what_kind(t->o.what) != SHV_KIND_LOCK || off + 16 > t->o.at.geo->capacity || off < t->o.at.geo->data_off + 8)
+	if (what_kind(t->o.what) != SHV_KIND_LOCK || off < t->o.at.geo->data_off + 8 ||
+	    off + 16 > t->o.at.geo->data_off + (pool_pages(t->o.at.base, t->o.at.geo) << SHV_PAGE_SHIFT))
 		return fail(-EUCLEAN, "%s: the lock that the value shares is damaged", who);
 	t->o.header = (uint64_t *)(void *)(t->o.at.base + off);
 	return 0;

@@ -115,7 +115,9 @@ static int shared_lock_stands(struct making *k, struct shv_slot_shm *slot)
 	const struct shv_slot_shm *lock = slot_checked(k->tc->m->base, &k->tc->m->geo, (uint32_t)k->link);
 	uint64_t w;
 
-	store_relaxed(&slot->what, what_make(k->off, k->type, k->p->kind, k->policy));
+	/* With size and lead, so that who looks for users of the lock finds the link. */
+	store_relaxed(&slot->word, slot_word(SHV_SLOT_HELD, k->tc->proc, k->size_class, (unsigned)k->s.lead, slot_gen(load_relaxed(&slot->word))));
+	store_release(&slot->what, what_make(k->off, k->type, k->p->kind, k->policy));
 	fence_full();
 	w = lock ? load_acquire(&lock->word) : 0;
 	if (lock && slot_state(w) == SHV_SLOT_LIVE && slot_gen(w) == (uint32_t)(k->link >> 32))

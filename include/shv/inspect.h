@@ -191,7 +191,7 @@ typedef void (*shv_check_report)(void *ctx, const char *what);
  * An independent walk over everything: each page has one owner, each block lies on pages of its owner, no two
  * overlap, tables and lists are well-formed, counts agree. On an arena in use a finding is looked at again before
  * it is told. Mends nothing.
- * report: may be NULL. Returns: the number of findings, 0 = sound; -EINVAL, -ENOMEM.
+ * report: may be NULL. Returns: the number of findings, 0 = sound; -EINVAL, -ENOMEM, -EBADF.
  * Since: 0.1
  */
 SHV_API int shv_check(shv_arena *a, shv_check_report report, void *ctx);

@@ -116,7 +116,7 @@ SHV_API int shv_lock_register(shv_arena *a, const struct shv_lock_policy *p);
  * A lock object, to be shared by many values through SHV_SHARED(lock). spec: any kind but NONE and SHARED.
  *
  * Returns: the lock, or NULL with errno: EINVAL, ENOTSUP (policy not registered here), ENOSPC, ENOMEM,
- *          EROFS, ENOTRECOVERABLE; or what the policy's init() returned.
+ *          EROFS, EUSERS, ENOTRECOVERABLE; or what the policy's init() returned.
  * If the caller dies here: nothing is left, or a whole lock that nobody knows.
  * Since: 0.1
  */

@@ -45,10 +45,9 @@ static inline void *shv_rel_address_(const void *rel, int64_t distance)
 
 #ifdef __cplusplus
 SHV_END_DECLS
-template <typename R, typename T> inline void shv_rel_set(R *rel, T *p)
+template <typename R> inline void shv_rel_set(R *rel, decltype(R::shv_rel_type_) p)
 {
-	decltype(rel->shv_rel_type_) checked = p;
-	rel->shv_rel_ = shv_rel_distance_(rel, checked);
+	rel->shv_rel_ = shv_rel_distance_(rel, p);
 }
 template <typename R> inline auto shv_rel_get(const R *rel) -> decltype(rel->shv_rel_type_)
 {

@@ -8,7 +8,8 @@
  *
  * Concurrency: any thread of any attached process, at any time, unless said otherwise. Not from signal handlers.
  * Functions without a dedicated list return -EINVAL for a pointer that is not a value, -ESTALE for one
- * that was freed, -EROFS where a read-only attachment cannot do it, -EUSERS where the thread table is full.
+ * that was freed, -EROFS where a read-only attachment cannot do it, -EUCLEAN where the arena's bytes contradict each other, and, at the
+ * first call of a thread or of a forked child, -EUSERS (thread or process table full) or -ENOMEM (no memory for its cache).
  */
 #ifndef SHV_VALUE_H
 #define SHV_VALUE_H

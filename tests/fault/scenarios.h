@@ -550,6 +550,20 @@ static void orphans_gone(struct stage *s, bool died)
 	}
 }
 
+/* Orphans that are all there is in their chunk of slots: with the last one the chunk goes. */
+static void orphans_only(struct stage *s)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		create_values(s);
+		kill(getpid(), SIGKILL);
+	}
+	waitpid(pid, NULL, 0);
+	ck_assert_int_eq(shv_arena_recover(s->a, NULL), 1);
+	s->shared->acknowledged = 0;
+}
+
 /* A process that died while it freed an orphan: its recovery frees that too. */
 static void dead_freer_of_orphan(struct stage *s)
 {
@@ -614,6 +628,7 @@ static const struct scenario scenarios[] = {
 	{ "recover, cold", dead_owner, NULL, recover, dead_owner_in_order, false },
 	{ "recover an owner with a list", dead_owner_with_list, warm_child, recover, second_half_is_there, false },
 	{ "free orphans", orphans, warm_child, free_orphans, orphans_gone, false },
+	{ "free all orphans", orphans_only, warm_child, free_orphans, orphans_gone, false },
 	{ "recover a freer of orphans", dead_freer_of_orphan, warm_child, recover, sound, true },
 	{ "recover a freer", lost_by_dead_freer, warm_child, recover, sound, true },
 };
