@@ -16,6 +16,7 @@
 /* Whom this thread inherited a lock from last; for shv_last_holder(). */
 static __thread struct {
 	const void *lock;
+	ino_t arena; /* the same address may have been another arena's */
 	uint32_t gen;
 	struct shv_holder holder;
 } inherited;
@@ -186,6 +187,7 @@ static int remember(struct lock_target *t, int r)
 	if (r == SHV_RECOVERED) { /* whom from is not known if a policy found out by itself */
 		inherited.lock = t->o.slot;
 		inherited.gen = slot_gen(t->o.word);
+		inherited.arena = t->o.at.geo->ino;
 		inherited.holder = t->dead;
 	}
 	return r;
@@ -531,7 +533,7 @@ SHV_API int shv_lock_free(shv_lock *lock)
 	return 0;
 }
 
-/* A lock object, or a value's own or shared lock. */
+/* A value's own or shared lock; or a lock object, unless only values will do (they say so by their name: shv_lock_...). */
 static int find_lock(const void *p, struct lock_target *t, bool look, const char *who)
 {
 	struct shv_tc *tc = NULL;
@@ -544,6 +546,8 @@ static int find_lock(const void *p, struct lock_target *t, bool look, const char
 	k = what_kind(o.what);
 	if (unlikely(k == SHV_KIND_RAW || k == SHV_KIND_RAW_ARRAY))
 		return fail(-EINVAL, "%s: %p is a raw object: it has no lock", who, p);
+	if (unlikely(k == SHV_KIND_LOCK && strncmp(who, "shv_lock_", 9)))
+		return fail(-EINVAL, "%s: %p is a lock object: use shv_lock_acquire() and its kin", who, p);
 	if (!look) {
 		if (unlikely(!o.at.m))
 			return object_fail(-EROFS, p, who);
@@ -620,7 +624,7 @@ SHV_API int shv_acquire(shv_value *v)
 {
 	struct shv_object o;
 
-	if (likely(object_find_fast(v, &o) && own_lock_take(&o, shv_tls_tc)))
+	if (likely(object_find_fast(v, &o) && what_kind(o.what) != SHV_KIND_LOCK && own_lock_take(&o, shv_tls_tc)))
 		return 0;
 	return acquire(v, false, NULL, "shv_acquire");
 }
@@ -638,7 +642,7 @@ SHV_API int shv_release(shv_value *v)
 {
 	struct shv_object o;
 
-	if (likely(object_find_fast(v, &o) && own_lock_give(&o, shv_tls_tc)))
+	if (likely(object_find_fast(v, &o) && what_kind(o.what) != SHV_KIND_LOCK && own_lock_give(&o, shv_tls_tc)))
 		return 0;
 	return release(v, "shv_release");
 }
@@ -678,7 +682,7 @@ SHV_API int shv_last_holder(const shv_value *v, struct shv_holder *out)
 	r = find_lock(v, &t, true, "shv_last_holder");
 	if (r)
 		return r;
-	if (!inherited.holder.pid || inherited.lock != t.o.slot || inherited.gen != slot_gen(t.o.word))
+	if (!inherited.holder.pid || inherited.lock != t.o.slot || inherited.arena != t.o.at.geo->ino || inherited.gen != slot_gen(t.o.word))
 		return fail(-ENOENT, "shv_last_holder: this thread was not told of a dead holder of this value's lock");
 	inherited.holder.size = size;
 	memcpy(out, &inherited.holder, size);

@@ -502,6 +502,30 @@ START_TEST(last_holder_of_a_freed_value_is_not_that_of_the_next_at_its_place)
 }
 END_TEST
 
+/* Nor that of another arena, which came to lie at the same address. */
+START_TEST(last_holder_is_not_that_of_an_arena_which_is_gone)
+{
+	const void *first;
+	struct shv_holder h = { .size = sizeof(h) };
+	bool same = false;
+
+	for (int i = 0; i < 20 && !same; i++) {
+		shv_value *v = int_with(&kinds[_i]), *other;
+
+		assert_ok(in_thread(take_thrice_and_end, v));
+		ck_assert_int_eq(shv_acquire(v), SHV_RECOVERED);
+		assert_ok(shv_release(v));
+		first = v;
+		arena_teardown();
+		arena_setup();
+		other = int_with(&kinds[_i]);
+		same = other == first;
+		assert_refused(shv_last_holder(other, &h), ENOENT);
+	}
+	ck_assert(same); /* else this showed nothing */
+}
+END_TEST
+
 /* A thousand threads, each ending with a lock: nothing of them must stay in the way of those that come later. */
 START_TEST(many_threads_end_with_locks)
 {
@@ -923,6 +947,7 @@ int main(void)
 	tcase_add_loop_test(tc, access_passes_on_that_the_holder_died, 0, KINDS);
 	tcase_add_loop_test(tc, last_holder_tells_the_thread_that_inherited, 0, KINDS);
 	tcase_add_loop_test(tc, last_holder_of_a_freed_value_is_not_that_of_the_next_at_its_place, 0, 3);
+	tcase_add_loop_test(tc, last_holder_is_not_that_of_an_arena_which_is_gone, 0, KINDS);
 	tcase_add_test(tc, many_threads_end_with_locks);
 
 	tc = arena_case(suite, "freeing");

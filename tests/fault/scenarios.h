@@ -628,7 +628,7 @@ static const struct scenario scenarios[] = {
 	{ "recover, cold", dead_owner, NULL, recover, dead_owner_in_order, false },
 	{ "recover an owner with a list", dead_owner_with_list, warm_child, recover, second_half_is_there, false },
 	{ "free orphans", orphans, warm_child, free_orphans, orphans_gone, false },
-	{ "free all orphans", orphans_only, warm_child, free_orphans, orphans_gone, false },
+	{ "free all orphans", orphans_only, NULL, free_orphans, orphans_gone, false },
 	{ "recover a freer of orphans", dead_freer_of_orphan, warm_child, recover, sound, true },
 	{ "recover a freer", lost_by_dead_freer, warm_child, recover, sound, true },
 };
