@@ -120,17 +120,23 @@ static int find_again(struct shv_member *m)
 		close(fd);
 	for (uint32_t i = 0; i < high && i < m->geo.max_processes; i++) {
 		const struct shv_process_shm *p = process_at(m->base, &m->geo, i);
-		if (proc_state(load_acquire(&p->word)) != SHV_PROC_ALIVE || p->pid == getpid())
+		if (proc_state(load_acquire(&p->word)) != SHV_PROC_ALIVE)
 			continue;
 		for (int n = 3; n < 256; n++) {
+			char link[128];
+			ssize_t len;
 			snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)p->pid, n);
-			fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+			len = readlink(path, link, sizeof(link));
+			if (len < 0 && (errno == EACCES || errno == EPERM || errno == ESRCH))
+				break; /* not for us to look at */
+			/* Nothing else is opened: that may have effects. */
+			if (len < 11 || memcmp(link, "/memfd:shv:", 11) != 0)
+				continue;
+			fd = open(path, O_RDWR | O_CLOEXEC);
 			if (same_file(fd, m->geo.dev, m->geo.ino))
 				return fd;
 			if (fd >= 0)
 				close(fd);
-			else if (errno == EACCES || errno == EPERM)
-				break;
 		}
 	}
 	return -1;

@@ -180,7 +180,7 @@ check-tsan:
 check-valgrind:
 	CK_FORK=no CK_TIMEOUT_MULTIPLIER=$${CK_TIMEOUT_MULTIPLIER:-20} $(MAKE) check \
 		TESTS='$(unit_tests) $(api_tests)' \
-		LOG_COMPILER='$(LIBTOOL) --quiet --mode=execute $(VALGRIND) --quiet --error-exitcode=99 $(VALGRIND_FLAGS)'
+		LOG_COMPILER='$(LIBTOOL) --quiet --mode=execute $(VALGRIND) --quiet --leak-check=no --error-exitcode=99 $(VALGRIND_FLAGS)'
 
 # The parser of formats, fed by libFuzzer; wants clang. What it finds is left as crash-*.
 FUZZ_RUNS = 200000
