@@ -29,6 +29,7 @@
 #define MAG_BYTES_MOST (4u << 20)
 #define MAG_ENTRIES_MIN 32u
 #define MAG_ENTRIES_MOST 131072u
+#define FILL_MOST 32u
 #define FOREIGN_PROBE 64u /* pushes to others between looks at whether they live */
 
 static uint64_t own_page(const struct shv_tc *tc)
@@ -434,6 +435,33 @@ static void settle(struct shv_tc *tc, uint32_t index, unsigned size_class, unsig
 	mag->slots[mag->n++] = index;
 }
 
+/*
+ * A magazine that is found empty again and again gets a few new objects at once, so that most creates of a growing arena
+ * take the short way too. Whatever fails here is left to the one who needs it.
+ */
+static void mag_fill(struct shv_tc *tc, struct shv_mag *mag, uint64_t size, unsigned size_class)
+{
+	uint32_t want = mag->misses < 8 ? 0 : mag->misses < FILL_MOST ? mag->misses : FILL_MOST;
+	int e = errno;
+
+	if (tc->in_hook || (want && !mag->cap && !mag_grow(mag, size_class)))
+		return;
+	mag->misses += !mag->misses; /* growing forgot that there were any */
+	while (mag->n < want && mag->n < mag->cap) {
+		uint32_t index = slot_take(tc);
+		unsigned c;
+		uint64_t off = index ? heap_alloc(tc, size, 8, &c) : 0;
+		if (!off) {
+			if (index)
+				slot_give(tc, index);
+			break;
+		}
+		store_relaxed(&slot_fast(tc->m->base, &tc->m->geo, index)->what, what_make(off, 0, 0, 0));
+		mag->slots[mag->n++] = index;
+	}
+	errno = e;
+}
+
 uint32_t object_reserve(struct shv_tc *tc, uint64_t size, uint32_t align, unsigned locked, uint64_t *off, unsigned *size_class)
 {
 	unsigned c = class_of(size);
@@ -450,6 +478,8 @@ uint32_t object_reserve(struct shv_tc *tc, uint64_t size, uint32_t align, unsign
 		if (!round) {
 			mag->misses++;
 			slow_path(tc);
+			if (!mag->n && !process_ours(tc->m))
+				mag_fill(tc, mag, size, c);
 		}
 	}
 	if (process_ours(tc->m)) {

@@ -992,8 +992,11 @@ static int be_there(void *arg)
 {
 	struct scene *s = arg;
 
-	if (!SHV_VALUE(s->a, int, 1))
-		return errno;
+	if (!SHV_VALUE(s->a, int, 1)) {
+		int error = errno;
+		gate_add(&s->ready, 1);
+		return error;
+	}
 	return wait_for_death(s);
 }
 
@@ -1029,6 +1032,7 @@ START_TEST(full_table_is_cleared_of_the_dead)
 	s->go.word = 2;
 	ck_assert_int_eq(finish(start(attach_once, s)), EUSERS);
 	s->go.word = 0;
+	ck_assert_uint_eq(gate_now(&s->ready), ROOM - 1 + 4);
 	need_sound(s->look, "with a full table");
 
 	/* One dies: there is room for one, without anybody calling for recovery. */
