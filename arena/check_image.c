@@ -298,7 +298,7 @@ static bool name_pages(struct check *c, uint64_t page, uint64_t n)
 /* The name table, if its root makes sense; check_names() tells if it does not. */
 static void load_names(struct check *c)
 {
-	uint64_t page = (uint32_t)c->super.names_root, log2 = c->super.names_root >> 32, n;
+	uint64_t page = (uint32_t)c->super.names_root, log2 = c->super.names_root >> 32 & 0xff, n;
 
 	if (c->err || !page || log2 < 6 || log2 > 31 || page >= c->pages)
 		return;

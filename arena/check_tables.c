@@ -368,7 +368,7 @@ void check_names(struct check *c)
 		check_found(
 			c, 0, c->super.names_root, 0,
 			"names: the root says 2^%u entries from page %u on, but those pages are no name table",
-			(uint32_t)(c->super.names_root >> 32), (uint32_t)c->super.names_root);
+			(uint32_t)(c->super.names_root >> 32 & 0xff), (uint32_t)c->super.names_root);
 	else
 		check_table(c);
 }

@@ -280,7 +280,7 @@ enum shv_name_op { SHV_NAMES_IDLE = 0, SHV_NAMES_SET = 1, SHV_NAMES_GROW = 2 };
 #define SHV_NAME_EMPTY UINT64_C(0)
 #define SHV_NAME_TOMB UINT64_C(1)
 #define SHV_NAME_BY_TARGET UINT32_C(0x80000000)
-/* names_root: first pool page 32 | log2 of the entries 32 (high); 0 = no table yet. */
+/* names_root: first pool page 32 | log2 of the entries 8 | count of tables so far 24 (high); 0 = no table yet. */
 
 /* ---- superblock ------------------------------------------------------------------------------ */
 

@@ -208,7 +208,7 @@ static int table_open(const char *base, const struct shv_geo *g, struct name_tab
 	if (!t->root)
 		return -ENOENT;
 	t->page = (uint32_t)t->root;
-	lg = (uint32_t)(t->root >> 32);
+	lg = (uint32_t)(t->root >> 32) & 0xff;
 	if (lg < 6 || lg > 31)
 		return -EUCLEAN;
 	t->pages = (uint32_t)(((UINT64_C(8) << lg) + SHV_PAGE_SIZE - 1) >> SHV_PAGE_SHIFT);
@@ -227,7 +227,7 @@ static bool table_same(const char *base, const struct name_table *t)
 }
 
 /* A copy of the name part of a slot: false if it is none, or went while we looked. */
-static bool part_read(const char *base, const struct shv_geo *g, uint32_t slot, struct shv_name_shm *out, char *text)
+__attribute__((no_sanitize("thread"))) static bool part_read(const char *base, const struct shv_geo *g, uint32_t slot, struct shv_name_shm *out, char *text)
 {
 	const struct shv_slot_shm *s = slot_checked(base, g, slot);
 	const struct shv_name_shm *n;
@@ -449,14 +449,16 @@ static int table_rebuild(struct shv_member *m, const struct name_table *old)
 	t.e = (uint64_t *)page_addr(m->base, &m->geo, page);
 	for (uint64_t i = 0; old && i <= old->mask; i++)
 		if (old->e[i] != SHV_NAME_EMPTY && old->e[i] != SHV_NAME_TOMB) {
-			*room_for(&t, (uint32_t)(old->e[i] >> 32), NULL) = old->e[i];
+			/* The pages may have been a table before, and some reader still in it. */
+			store_relaxed(room_for(&t, (uint32_t)(old->e[i] >> 32), NULL), old->e[i]);
 			used++;
 		}
 	in->new_page = (uint32_t)page;
 	in->new_pages = t.pages;
 	in->old_page = old ? old->page : 0;
 	in->old_pages = old ? old->pages : 0;
-	in->root_after = page | (uint64_t)lg << 32;
+	/* A count makes each root unlike those before, also if the pages are the same again. */
+	in->root_after = page | (uint64_t)lg << 32 | ((load_relaxed(&s->names_root) >> 40) + 1) << 40;
 	in->used_after = used;
 	run_intent(m, SHV_NAMES_GROW);
 	return 0;

@@ -117,7 +117,8 @@ START_TEST(options_out_of_range_are_refused)
 		ck_assert_ptr_nonnull(strstr(shv_errmsg(), "shv_arena_create"));
 	}
 	ck_assert_uint_eq(open_descriptors(), fds);
-	ck_assert_uint_le(mappings(), maps + 1); /* the library's own page, mapped once */
+	if (!SANITIZED) /* whose malloc maps as it likes */
+		ck_assert_uint_le(mappings(), maps + 1); /* the library's own page, mapped once */
 	/* The most and the least that is allowed. */
 	struct shv_arena_options most = { .max_processes = 4000 }, least = { .capacity = (size_t)32 << 20, .max_processes = 1 };
 	shv_arena *a = made(shv_arena_create(&most));
@@ -327,7 +328,8 @@ START_TEST(three_hundred_arenas_leave_nothing_behind)
 	for (int i = 0; i < 300; i++)
 		once(i);
 	ck_assert_uint_eq(open_descriptors(), fds);
-	ck_assert_uint_le(mappings(), maps);
+	if (!SANITIZED)
+		ck_assert_uint_le(mappings(), maps);
 }
 END_TEST
 
@@ -411,7 +413,7 @@ START_TEST(many_attachments_leave_nothing_behind)
 		for (int i = 0; i < N; i++)
 			assert_ok(shv_arena_detach(a[i]));
 		ck_assert_uint_eq(open_descriptors(), fds);
-		if (round)
+		if (round && !SANITIZED)
 			ck_assert_uint_eq(mappings(), maps);
 	}
 }

@@ -982,17 +982,17 @@ START_TEST(policies_are_refused)
 	REFUSED_NULL("shv_array_new", EOWNERDEAD, shv_array_new(arena, SHV_INT, 3, NULL, dead));
 	REFUSED_NULL("shv_lock_new", EOWNERDEAD, shv_lock_new(arena, dead));
 	REFUSED_NULL("shv_find_or_new", EOWNERDEAD, shv_find_or_new(arena, "n", SHV_INT, NULL, dead, NULL));
-	for (int i = 0; i < 100; i++) {
-		char *name = made((char *)malloc(16));
-		struct shv_lock_policy *p = made((struct shv_lock_policy *)malloc(sizeof(*p)));
+	for (int i = 0; i < 64; i++) {
+		static struct shv_lock_policy many[64];
+		static char name[64][16];
 
-		*p = word_policy;
-		snprintf(name, 16, "policy %d", i);
-		p->name = name;
+		many[i] = word_policy;
+		snprintf(name[i], sizeof(name[i]), "policy %d", i);
+		many[i].name = name[i];
 		if (i < 62)
-			assert_ok(shv_lock_register(arena, p));
+			assert_ok(shv_lock_register(arena, &many[i]));
 		else
-			REFUSED("shv_lock_register", ENOSPC, shv_lock_register(arena, p));
+			REFUSED("shv_lock_register", ENOSPC, shv_lock_register(arena, &many[i]));
 	}
 }
 END_TEST

@@ -267,7 +267,7 @@ uint64_t *name_entry(const struct fixture *f, uint32_t slot, bool by_target)
 {
 	uint64_t *e = (uint64_t *)(void *)page_addr(f->base, f->g, (uint32_t)f->super->names_root);
 
-	for (uint64_t i = 0; i < UINT64_C(1) << (f->super->names_root >> 32); i++)
+	for (uint64_t i = 0; i < UINT64_C(1) << (f->super->names_root >> 32 & 0xff); i++)
 		if (e[i] > SHV_NAME_TOMB && (uint32_t)e[i] == slot && (e[i] >> 63) == by_target)
 			return &e[i];
 	ck_abort_msg("slot %u is not in the name table", slot);
@@ -278,7 +278,7 @@ struct shv_name_shm *name_part(const struct fixture *f, const char *text, uint32
 {
 	uint64_t *e = (uint64_t *)(void *)page_addr(f->base, f->g, (uint32_t)f->super->names_root);
 
-	for (uint64_t i = 0; i < UINT64_C(1) << (f->super->names_root >> 32); i++) {
+	for (uint64_t i = 0; i < UINT64_C(1) << (f->super->names_root >> 32 & 0xff); i++) {
 		struct shv_name_shm *n;
 		if (e[i] <= SHV_NAME_TOMB || e[i] >> 63)
 			continue;

@@ -1067,6 +1067,137 @@ START_TEST(full_table_is_cleared_of_the_dead)
 }
 END_TEST
 
+/* ---- a newcomer dies while it makes room for itself -------------------------------------------------------------- */
+
+static int attach_traced(void *arg)
+{
+	struct scene *s = arg;
+	shv_arena *a;
+
+	NEED(!ptrace(PTRACE_TRACEME, 0, NULL, NULL), "ptrace(TRACEME)");
+	raise(SIGSTOP);
+	a = shv_arena_attach((int)s->n, 0);
+	NEED(a, "attach");
+	raise(SIGUSR1);
+	return 0;
+}
+
+static int attach_and_stay(void *arg)
+{
+	struct scene *s = arg;
+	shv_arena *a = shv_arena_attach((int)s->n, 0);
+
+	NEED(a, "attach");
+	NEED(SHV_VALUE(a, int, 1), "create");
+	return wait_for_death(s);
+}
+
+START_TEST(newcomer_killed_at_any_system_call_while_the_table_is_full_of_the_dead)
+{
+	enum { ROOM = 2 };
+	struct scene *s = shared_memory(sizeof(*s));
+	unsigned stops = UINT32_MAX, k;
+	shv_arena *a = new_arena("newcomers", ROOM);
+
+	/* This process holds the memfd, but is no member: nobody is there to help. */
+	s->n = (uint64_t)dup(shv_arena_fd(a));
+	ck_assert_int_eq(shv_arena_detach(a), 0);
+	for (k = 0; k < stops; k++) {
+		pid_t pid, dead[ROOM];
+		unsigned n;
+		s->ready.word = 0;
+		for (int i = 0; i < ROOM; i++)
+			dead[i] = start(attach_and_stay, s);
+		gate_wait(&s->ready, ROOM);
+		for (int i = 0; i < ROOM; i++)
+			slay(dead[i]);
+		pid = start(attach_traced, s);
+		await_stop(pid);
+		n = go_on_for(pid, PTRACE_SYSCALL, k);
+		if (n < k)
+			stops = n; /* it came to its end: that was the last round */
+		slay(pid);
+		a = shv_arena_attach((int)s->n, 0);
+		ck_assert_msg(a != NULL, "after a newcomer died at stop %u: %s", k, shv_errmsg());
+		ck_assert_int_ge(shv_arena_recover(a, NULL), 0);
+		need_sound(a, "after the newcomer's death");
+		ck_assert_uint_eq(stat_of(a).processes, 1);
+		ck_assert_uint_eq(stat_of(a).processes_dead, 0);
+		free_everything(a);
+		ck_assert_int_eq(shv_arena_detach(a), 0);
+	}
+	fprintf(stderr, "# %u stops\n", k);
+	close((int)s->n);
+	shared_release(s, sizeof(*s));
+}
+END_TEST
+
+/* ---- more threads than the table has room for ------------------------------------------------------------------------ */
+
+#define THREADS 1100 /* an arena for few processes has room for 1,024 */
+
+struct throng {
+	shv_arena *a;
+	shv_value *v;
+	struct meeting all;
+	int refused;
+};
+
+static void *be_one_of_many(void *arg)
+{
+	struct throng *t = arg;
+	int64_t now = 0;
+	int r = shv_add(t->v, 1, &now);
+
+	NEED(r == 0 || r == -EUSERS, "add: %d", r);
+	__atomic_fetch_add(&t->refused, r != 0, __ATOMIC_RELAXED);
+	meet(&t->all);
+	/* Nobody has left: who was let in goes on working, who was not is refused again. */
+	NEED(shv_add(t->v, 1, &now) == r, "the second add: not %d", r);
+	if (!r) {
+		void *p = shv_raw_array_new(t->a, SHV_UINT64, 10, NULL);
+		NEED(p && shv_raw_free(p) == 0, "create and free");
+	}
+	meet(&t->all);
+	return NULL;
+}
+
+START_TEST(full_thread_table_refuses_threads_and_harms_nobody)
+{
+	struct throng t = { .a = new_arena("throng", 2), .all.parties = THREADS + 1 };
+	static pthread_t threads[THREADS];
+	struct shv_process_info info = { .size = sizeof(info) };
+	uint64_t cursor = 0, slot;
+	pthread_attr_t attr;
+	int64_t n = 0;
+
+	t.v = SHV_VALUE(t.a, int64_t, 0);
+	ck_assert_int_eq(shv_process_next(t.a, &cursor, &info), 1);
+	slot = info.slot;
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 128 << 10);
+	for (int i = 0; i < THREADS; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], &attr, be_one_of_many, &t), 0);
+	meet(&t.all);
+	ck_assert_int_eq(t.refused, THREADS + 1 - 1024); /* this thread is in it, too */
+	ck_assert_int_eq(shv_add(t.v, 0, &n), 0);
+	meet(&t.all);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	ck_assert_int_eq(shv_get(t.v, &n, sizeof(n)), 0);
+	ck_assert_int_eq(n, 2 * (THREADS - t.refused));
+	need_sound(t.a, "after the threads");
+	/* The process is the member that it was. */
+	cursor = 0;
+	ck_assert_int_eq(shv_process_next(t.a, &cursor, &info), 1);
+	ck_assert_uint_eq(info.slot, slot);
+	ck_assert_uint_eq(info.threads, 1);
+	ck_assert_int_eq(shv_process_next(t.a, &cursor, &info), 0);
+	ck_assert_int_eq(shv_value_free(t.v), 0);
+	ck_assert_int_eq(shv_arena_detach(t.a), 0);
+}
+END_TEST
+
 /* ---- a gigabyte ---------------------------------------------------------------------------------------------------- */
 
 #define GIGA ((size_t)1 << 30)
@@ -1176,6 +1307,8 @@ int main(void)
 
 	tcase_add_loop_test(slots, storm_of_attach_and_detach, 0, 2);
 	tcase_add_test(slots, full_table_is_cleared_of_the_dead);
+	tcase_add_test(slots, newcomer_killed_at_any_system_call_while_the_table_is_full_of_the_dead);
+	tcase_add_test(slots, full_thread_table_refuses_threads_and_harms_nobody);
 	tcase_set_timeout(slots, 120);
 	suite_add_tcase(suite, slots);
 
