@@ -25,7 +25,8 @@ unit_tests = \
 	%D%/unit/test_type_print
 
 fault_tests = \
-	%D%/fault/test_crash
+	%D%/fault/test_crash \
+	%D%/fault/test_fail
 
 step_tests = \
 	%D%/fault/test_step
