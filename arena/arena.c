@@ -339,7 +339,7 @@ SHV_API shv_arena *shv_arena_create(const struct shv_arena_options *opt)
 		capacity /= 2;
 	}
 	plock_release(lock);
-	return a ? a : null_with(error == -ENOSPC ? -ENOMEM : error);
+	return a ? a : null_with(fail_by(error == -ENOSPC ? -ENOMEM : error, "shv_arena_create"));
 }
 
 /* ---- attach --------------------------------------------------------------------------------------------------- */
@@ -447,7 +447,7 @@ SHV_API shv_arena *shv_arena_attach(int fd, unsigned flags)
 	if (own >= 0)
 		close(own);
 	if (!a)
-		return null_with(error);
+		return null_with(fail_by(error, "shv_arena_attach"));
 	if (a->m)
 		(void)recover_all(a->m, NULL); /* what cannot be mended now is no reason not to attach */
 	return a;
@@ -561,7 +561,7 @@ SHV_API shv_arena *shv_arena_attach_pid(pid_t pid, const char *name, unsigned fl
 				   fail_null(-ENOENT, "shv_arena_attach_pid: process %d has no arena%s%s", (int)pid,
 					     name ? " called " : "", name ? name : "");
 	a = shv_arena_attach(f.fd, flags);
-	int saved = errno;
+	int saved = a ? 0 : fail_by(errno, "shv_arena_attach_pid");
 	close(f.fd);
 	errno = saved;
 	return a;
@@ -642,7 +642,7 @@ SHV_API int shv_arena_fd_rdonly(const shv_arena *a)
 	char path[40];
 
 	if (fd < 0)
-		return fd;
+		return fail_by(fd, "shv_arena_fd_rdonly");
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	r = open(path, O_RDONLY | O_CLOEXEC);
 	return r < 0 ? fail_call("shv_arena_fd_rdonly: reopening through /proc/self/fd", NULL) : r;

@@ -82,6 +82,22 @@ int fail_call(const char *what, const char *hint)
 	return fail(-code, "%s failed: %s%s%s", what, strerror_r(code, text, sizeof(text)), hint ? ": " : "", hint ? hint : "");
 }
 
+int fail_by(int code, const char *who)
+{
+	size_t n = strlen(who), len;
+
+	if (!message || !strncmp(message, who, n) || n + 3 > ROOM)
+		return code;
+	len = strlen(message);
+	if (len > ROOM - n - 3)
+		len = ROOM - n - 3;
+	memmove(message + n + 2, message, len);
+	message[n + 2 + len] = 0;
+	memcpy(message, who, n);
+	memcpy(message + n, ": ", 2);
+	return code;
+}
+
 SHV_API const char *shv_errmsg(void)
 {
 	return message ? message : lost ? "no memory, not even for the sentence that says what failed" : "";

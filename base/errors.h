@@ -15,6 +15,8 @@ int fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3), co
 void *fail_null(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3), cold));
 /* errno = -code, whose sentence is noted already. */
 void *null_with(int code) __attribute__((cold));
+/* The sentence noted last came from further inside: let it begin with the function that the program called. Returns code. */
+int fail_by(int code, const char *who) __attribute__((cold));
 /* A system call failed: the sentence names it and the reason; returns -errno, which must be an errno that api.md documents. */
 int fail_call(const char *what, const char *hint) __attribute__((cold));
 

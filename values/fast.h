@@ -68,7 +68,7 @@ static inline __attribute__((always_inline)) void *make_fast(const struct shv_ar
 	uint32_t i, n;
 	unsigned c;
 
-	if (unlikely(!t || !t->id || t->align > 8 || !a || load_relaxed(&a->magic) != ARENA_MAGIC || a->m != tc->m || !tc->size))
+	if (unlikely(!t || !t->id || t->align > 8 || !a || ((uintptr_t)a & 7) || load_relaxed(&a->magic) != ARENA_MAGIC || a->m != tc->m || !tc->size))
 		return NULL;
 	c = (unsigned)(lead + SHV_HEADER_SIZE + (t->size < 8 ? 8 : t->size) + 15) >> 4; /* basic types are small: steps of 16 */
 	mag = &tc->mags[c * 2 + locked];

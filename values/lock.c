@@ -701,7 +701,7 @@ SHV_API int shv_ref_acquire(shv_arena *a, shv_ref ref, shv_value **v)
 		return fail(-EINVAL, "shv_ref_acquire: v is NULL");
 	p = shv_deref(a, ref);
 	if (!p)
-		return -errno;
+		return fail_by(-errno, "shv_ref_acquire");
 	r = value_find(p, &o, false, "shv_ref_acquire");
 	if (r)
 		return r;

@@ -145,7 +145,7 @@ SHV_API void *shv_find_or_new(shv_arena *a, const char *name, const shv_type *ty
 			return NULL;
 		p = shv_value_new(a, type, init, lock);
 		if (!p)
-			return NULL;
+			return null_with(fail_by(-errno, "shv_find_or_new"));
 		r = shv_publish(p, name);
 		if (!r) {
 			if (created)
@@ -154,7 +154,7 @@ SHV_API void *shv_find_or_new(shv_arena *a, const char *name, const shv_type *ty
 		}
 		(void)shv_value_free(p); /* nobody knew it */
 		if (r != -EEXIST)
-			return null_with(r);
+			return null_with(fail_by(r, "shv_find_or_new"));
 		/* Another one was faster: theirs it is, unless it goes again just now. */
 	}
 }

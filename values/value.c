@@ -270,6 +270,14 @@ static int check_pointer(const void *p, const char *what, const char *who)
 	return likely(p != NULL) ? 0 : fail(-EINVAL, "%s: %s is NULL", who, what);
 }
 
+/* On a read-only attachment getting is peeking. */
+static int peek_for(const shv_value *v, void *out, size_t size, const char *who)
+{
+	int r = shv_peek(v, out, size);
+
+	return r < 0 ? fail_by(r, who) : r;
+}
+
 static int get(shv_value *v, void *out, size_t size, const char *who)
 {
 	struct shv_place at;
@@ -279,7 +287,7 @@ static int get(shv_value *v, void *out, size_t size, const char *who)
 	if (unlikely(r))
 		return r;
 	if (unlikely((uintptr_t)v - shv_tls_tc->base >= shv_tls_tc->size && v && arena_place(v, &at) && !at.m))
-		return shv_peek(v, out, size);
+		return peek_for(v, out, size, who);
 	r = access_begin(&x, v, who);
 	if (unlikely(r))
 		return r;
