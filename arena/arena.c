@@ -691,7 +691,7 @@ SHV_API int shv_arena_trim(shv_arena *a)
 	if (r)
 		return r;
 	high = load_acquire(&super_of(a->m->base)->processes_high);
-	for (uint32_t i = 0; i < high && i <= a->m->geo.max_processes; i++) {
+	for (uint32_t i = 0; i < high && i <= a->m->geo.last_process; i++) {
 		p = process_at(a->m->base, &a->m->geo, i);
 		if (proc_state(load_acquire(&p->word)) == SHV_PROC_ALIVE)
 			fetch_add_relaxed(&p->trim, 1);

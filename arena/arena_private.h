@@ -37,6 +37,7 @@
 struct shv_geo {
 	uint64_t capacity, max_pages;
 	uint32_t max_processes, max_threads, max_chunks, levels;
+	uint32_t last_process;      /* slots up to this one: those of visitors (process.c) come after max_processes */
 	uint64_t policies_off, graves_off, processes_off, threads_off, types_off, types_text_off, chunks_off, map_off, sums_off,
 		data_off;
 	uint64_t level_off[SHV_MAX_LEVELS];

@@ -75,7 +75,7 @@ struct check {
 	unsigned runs_n;
 	bool pool_still, names_still,
 		recovery_still;        /* nothing that this lock guards changed while the image was made */
-	struct shv_process_shm *procs; /* max_processes + 1: the last is the visitors' */
+	struct shv_process_shm *procs; /* last_process + 1: the last ones are visitors' */
 	struct shv_thread_shm *threads;
 	uint32_t threads_n;
 	struct shv_grave_shm *graves; /* SHV_GRAVES */

@@ -125,9 +125,9 @@ static void check_slot_process(struct check *c, uint64_t index, uint64_t word, c
 {
 	uint32_t proc = slot_proc(word);
 
-	if (proc > c->g->max_processes)
+	if (proc > c->g->last_process)
 		check_found(c, index, word, 0, "slot %llu: %s process %u, but there are only %u process slots",
-			    ULL(index), how, proc, c->g->max_processes + 1);
+			    ULL(index), how, proc, c->g->last_process + 1);
 	else if (!check_process(c, proc))
 		check_found(c, index, word, c->procs[proc].word,
 			    "slot %llu: %s process %u, but that slot is free", ULL(index), how, proc);
@@ -148,10 +148,10 @@ static void check_slot_state(struct check *c, uint64_t index, const struct shv_s
 	case SHV_SLOT_LIVE:
 	case SHV_SLOT_LOST:
 	case SHV_SLOT_CONDEMNED:
-		if (slot_proc(s->word) > c->g->max_processes)
+		if (slot_proc(s->word) > c->g->last_process)
 			check_found(c, index, s->word, 0,
 				    "slot %llu: names process %u, but there are only %u process slots",
-				    ULL(index), slot_proc(s->word), c->g->max_processes + 1);
+				    ULL(index), slot_proc(s->word), c->g->last_process + 1);
 		break;
 	default:
 		check_found(c, index, s->word, 0, "slot %llu: state %u, which does not exist", ULL(index),

@@ -314,7 +314,7 @@ static void load_names(struct check *c)
 
 bool check_process(const struct check *c, uint32_t slot)
 {
-	return slot <= c->g->max_processes && proc_state(c->procs[slot].word) != SHV_PROC_FREE;
+	return slot <= c->g->last_process && proc_state(c->procs[slot].word) != SHV_PROC_FREE;
 }
 
 bool check_process_is(const struct check *c, uint32_t slot, uint32_t gen)
@@ -336,7 +336,7 @@ static void load_members(struct check *c)
 	const struct shv_geo *g = c->g;
 
 	c->threads_n = (uint32_t)clamp(c->super.threads_high, g->max_threads);
-	c->procs = load_table(c, g->processes_off, (uint64_t)g->max_processes + 1, sizeof(*c->procs));
+	c->procs = load_table(c, g->processes_off, (uint64_t)g->last_process + 1, sizeof(*c->procs));
 	c->threads = load_table(c, g->threads_off, c->threads_n, sizeof(*c->threads));
 	c->graves = load_table(c, g->graves_off, SHV_GRAVES, sizeof(*c->graves));
 	if (c->err || !c->threads_n)

@@ -77,7 +77,7 @@ static void check_marks(struct check *c)
 	uint64_t need = c->g->data_off + (s->pool_pages << SHV_PAGE_SHIFT);
 
 	check_mark(c, "pool_pages", s->pool_pages, c->g->max_pages);
-	check_mark(c, "processes_high", s->processes_high, c->g->max_processes + 1);
+	check_mark(c, "processes_high", s->processes_high, c->g->last_process + 1);
 	check_mark(c, "threads_high", s->threads_high, c->g->max_threads);
 	check_mark(c, "chunks_high", s->chunks_high, c->g->max_chunks);
 	check_mark(c, "types", s->types, SHV_MAX_TYPES - SHV_TYPE_FIRST);
@@ -152,10 +152,10 @@ static void check_recovery_intent(struct check *c)
 	const struct shv_recovery_intent_shm *in = &c->super.recovery_intent;
 
 	check_intent(c, "recovery", &c->super.recovery, in->active, SHV_REC_ORPHAN_FREE);
-	if (in->active == SHV_REC_PROCESS && in->process > c->g->max_processes)
+	if (in->active == SHV_REC_PROCESS && in->process > c->g->last_process)
 		check_found(c, in->process, in->generation, 0,
 			    "recovery intent: process %u, but there are only %u process slots", in->process,
-			    c->g->max_processes + 1);
+			    c->g->last_process + 1);
 	if (in->active == SHV_REC_PROCESS && in->chain && !check_slot(c, in->chain))
 		check_found(c, in->chain, in->process, 0, "recovery intent: slot %u, which does not exist",
 			    in->chain);
@@ -248,9 +248,9 @@ static void check_thread(struct check *c, uint32_t i)
 		return;
 	if (thread_state(w) > SHV_THREAD_ENDED)
 		check_found(c, i, w, 0, "thread entry %u: state %u, which does not exist", i, thread_state(w));
-	else if (thread_proc(w) > c->g->max_processes)
+	else if (thread_proc(w) > c->g->last_process)
 		check_found(c, i, w, 0, "thread entry %u: of process %u, but there are only %u process slots",
-			    i, thread_proc(w), c->g->max_processes + 1);
+			    i, thread_proc(w), c->g->last_process + 1);
 	else if (!check_process_is(c, thread_proc(w), thread_gen(w)))
 		check_found(c, i, w, c->procs[thread_proc(w)].word,
 			    "thread entry %u: of process %u generation %u, which is not there", i,
@@ -269,7 +269,7 @@ static void check_graves(struct check *c)
 
 void check_members(struct check *c)
 {
-	for (uint32_t i = 0; i <= c->g->max_processes; i++)
+	for (uint32_t i = 0; i <= c->g->last_process; i++)
 		check_member(c, i);
 	for (uint32_t i = 0; i < c->threads_n; i++)
 		check_thread(c, i);
@@ -373,7 +373,7 @@ void check_lists(struct check *c)
 		c->err = -ENOMEM;
 		return;
 	}
-	for (uint32_t i = 0; i <= c->g->max_processes && !c->err; i++) {
+	for (uint32_t i = 0; i <= c->g->last_process && !c->err; i++) {
 		l.proc = i;
 		l.gen = proc_gen(c->procs[i].word);
 		l.head = c->procs[i].head;

@@ -33,9 +33,9 @@ static void check_owner(struct check *c, uint64_t page, uint64_t e, const char *
 	uint32_t proc = page_proc(e), gen = page_gen(e);
 	uint64_t word;
 
-	if (proc > c->g->max_processes) {
+	if (proc > c->g->last_process) {
 		check_found(c, page, e, 0, "%s: %s process %u, but there are only %u process slots", at, as,
-			    proc, c->g->max_processes + 1);
+			    proc, c->g->last_process + 1);
 		return;
 	}
 	word = c->procs[proc].word;

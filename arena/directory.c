@@ -592,7 +592,7 @@ void object_send_home(struct shv_tc *tc, uint32_t index, uint64_t word, uint64_t
 			settle(tc, index, slot_class(word), has_own_lock(what));
 			return;
 		}
-		if (page_state(e) == SHV_PG_OWNED && page_proc(e) <= tc->m->geo.max_processes) {
+		if (page_state(e) == SHV_PG_OWNED && page_proc(e) <= tc->m->geo.last_process) {
 			if (push_home(tc, index, off, word, e, &closed)) {
 				if (e != own_page(tc))
 					probe_owner(tc, page_proc(e));

@@ -180,6 +180,7 @@ struct shv_process_shm {
 	uint64_t spare3[15];
 };
 #define SHV_NO_PROCESS UINT32_C(0xfff) /* owner of directory chunks whose process has gone; the entry's count: free slots in it */
+#define SHV_VISITORS 8u /* process slots beyond max_processes */
 #define SHV_HEAD_CLOSED UINT32_C(0xffffffff)
 
 enum shv_thread_state { SHV_THREAD_FREE = 0, SHV_THREAD_ALIVE = 1, SHV_THREAD_ENDED = 2 };

@@ -254,6 +254,7 @@ static int geo_lay(struct shv_geo *g, uint64_t capacity, uint32_t max_processes)
 	memset(g, 0, sizeof(*g));
 	g->capacity = capacity;
 	g->max_processes = max_processes;
+	g->last_process = max_processes + SHV_VISITORS - 1;
 	g->max_threads = max_processes * 64u < 1024 ? 1024 : max_processes * 64u;
 	g->max_pages = capacity >> SHV_PAGE_SHIFT;
 	/* A slot for each 16 bytes at the most, and no more than 32 bits can number. */
@@ -262,7 +263,7 @@ static int geo_lay(struct shv_geo *g, uint64_t capacity, uint32_t max_processes)
 	take(&at, sizeof(struct shv_super_shm));
 	g->policies_off = take(&at, SHV_MAX_POLICIES * sizeof(struct shv_policy_shm));
 	g->graves_off = take(&at, SHV_GRAVES * sizeof(struct shv_grave_shm));
-	g->processes_off = take(&at, ((uint64_t)max_processes + 1) * sizeof(struct shv_process_shm)); /* one more: for visitors, see process.c */
+	g->processes_off = take(&at, ((uint64_t)max_processes + SHV_VISITORS) * sizeof(struct shv_process_shm));
 	g->threads_off = take(&at, (uint64_t)g->max_threads * sizeof(struct shv_thread_shm));
 	g->types_off = take(&at, (SHV_MAX_TYPES - SHV_TYPE_FIRST) * sizeof(struct shv_type_shm));
 	g->types_text_off = take(&at, SHV_TYPE_TEXT);

@@ -11,8 +11,8 @@
  *   1  word is FREE          2  lock byte i          3  word still FREE (else another process came and went)
  *   4  fill the entry        5  word = ALIVE, generation + 1 (release; pairs: P-process)
  *
- * One slot more than the table's size is for visitors: a process that finds the table full takes it for as long as it needs
- * to recover the dead, who may be what fills the table.
+ * A few slots more than the table's size are for visitors: a process that finds the table full takes one for as long as it needs
+ * to recover the dead, who may be what fills the table. Visitors may die too, hence several, which are looked at first.
  */
 #include "arena/arena_private.h"
 
@@ -247,7 +247,7 @@ int process_register(struct shv_member *m)
 /* The table is full: visit, recover the dead, and see. The caller holds no lock and has no thread cache yet. */
 int process_register_visitor(struct shv_member *m)
 {
-	return register_in(m, m->geo.max_processes, m->geo.max_processes + 1);
+	return register_in(m, m->geo.max_processes, m->geo.last_process + 1);
 }
 
 int process_ours(struct shv_member *m)
@@ -293,7 +293,7 @@ bool owner_describe(const char *base, const struct shv_geo *g, uint32_t owner, s
 	t = thread_at(base, g, owner - 1);
 	w = load_acquire(&t->word);
 	slot = thread_proc(w);
-	if (thread_state(w) == SHV_THREAD_FREE || slot > g->max_processes)
+	if (thread_state(w) == SHV_THREAD_FREE || slot > g->last_process)
 		return false;
 	describe(process_at(base, g, slot), slot, t->tid, out);
 	out->alive = thread_state(w) == SHV_THREAD_ALIVE;
@@ -331,7 +331,7 @@ bool owner_dead(struct shv_member *m, uint32_t owner, struct shv_holder *out)
 	t = thread_at(m->base, &m->geo, owner - 1);
 	tw = load_acquire(&t->word);
 	slot = thread_proc(tw);
-	if (thread_state(tw) != SHV_THREAD_ALIVE || slot > m->geo.max_processes)
+	if (thread_state(tw) != SHV_THREAD_ALIVE || slot > m->geo.last_process)
 		return true;
 	p = process_at(m->base, &m->geo, slot);
 	pw = load_acquire(&p->word);

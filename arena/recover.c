@@ -168,13 +168,13 @@ static bool finish_free(struct recovery *r, struct shv_slot_shm *s, uint32_t ind
 	}
 	if (slot_state(w) == SHV_SLOT_LOST) {
 		/* Perhaps made so by a recoverer who died before it told the owner. */
-		if (page_state(e) == SHV_PG_OWNED && page_proc(e) <= r->m->geo.max_processes)
+		if (page_state(e) == SHV_PG_OWNED && page_proc(e) <= r->m->geo.last_process)
 			r->sweep[page_proc(e)] = 1;
 		return true;
 	}
 	if (page_state(e) == SHV_PG_ORPHAN)
 		return append((void **)&r->orphans, &r->orphans_n, &r->orphans_cap, sizeof(index), &index);
-	if (page_state(e) == SHV_PG_OWNED && page_proc(e) <= r->m->geo.max_processes) {
+	if (page_state(e) == SHV_PG_OWNED && page_proc(e) <= r->m->geo.last_process) {
 		/* Perhaps pushed, perhaps not. Its owner drains its list first, then takes what is still LOST. */
 		if (cas64(&s->word, &w, slot_with(w, SHV_SLOT_LOST, r->q)))
 			r->completed++;
@@ -391,7 +391,7 @@ static void slot_came_free(struct shv_member *m, const struct shv_recovery_inten
 	if (!page || page_state(e) != SHV_PG_SLOTS)
 		return;
 	if (page_proc(e) != SHV_NO_PROCESS) {
-		if (page_proc(e) <= m->geo.max_processes)
+		if (page_proc(e) <= m->geo.last_process)
 			fetch_add_relaxed(&process_at(m->base, &m->geo, page_proc(e))->slots_freed, 1);
 		return;
 	}
@@ -533,7 +533,7 @@ static int put_in_order(struct recovery *r)
 	size_t count_bytes = r->pages * sizeof(uint16_t) + 1;
 	int rc = -ENOMEM;
 
-	r->sweep = calloc(1, r->m->geo.max_processes + 1u);
+	r->sweep = calloc(1, r->m->geo.last_process + 1u);
 	r->count = FAIL_POINT("mmap-recovery") ? MAP_FAILED :
 		   mmap(NULL, count_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (!r->sweep || r->count == MAP_FAILED)
@@ -546,7 +546,7 @@ static int put_in_order(struct recovery *r)
 	if (!for_slots(r, visit))
 		goto out;
 	CRASH_POINT("recover-walked");
-	for (uint32_t i = 0; i <= r->m->geo.max_processes; i++)
+	for (uint32_t i = 0; i <= r->m->geo.last_process; i++)
 		if (r->sweep[i])
 			store_release(&process_at(r->m->base, &r->m->geo, i)->sweep, 1);
 	CRASH_POINT("recover-swept");
@@ -629,7 +629,7 @@ void recover_redo(struct shv_member *m)
 		store_release(&in->active, SHV_REC_NONE);
 		break;
 	case SHV_REC_PROCESS:
-		if (in->process <= m->geo.max_processes)
+		if (in->process <= m->geo.last_process)
 			(void)recover_locked(m, in->process, false, NULL);
 		store_release(&in->active, SHV_REC_NONE);
 		break;
@@ -724,7 +724,9 @@ int recover_all(struct shv_member *m, struct shv_recovery *out)
 	uint32_t high = load_acquire(&super_of(m->base)->processes_high);
 	int n = 0;
 
-	for (uint32_t i = 0; i < high && i <= m->geo.max_processes; i++) {
+	if (high > m->geo.last_process + 1)
+		high = m->geo.last_process + 1;
+	for (uint32_t i = high; i-- > 0;) { /* from the end: visitors who died must not keep others from visiting */
 		uint32_t state = proc_state(load_acquire(&process_at(m->base, &m->geo, i)->word));
 		int rc = 0;
 		if (state == SHV_PROC_FREE || (m->local->registered && i == m->local->proc))

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct shv_tc no_tc; /* size 0: never matches */
@@ -265,26 +266,49 @@ static int tc_make(struct shv_member *m, struct shv_tc *tc)
 	return 0;
 }
 
-/* The process table is full. As a visitor we may recover the dead; then there may be room for a member. */
-static int tc_make_visiting(struct shv_member *m, struct shv_tc *tc)
+/*
+ * The process table is full, perhaps of the dead. As a visitor we may recover them: how many; -EBUSY: somebody else is visiting,
+ * and makes room for us, too; other negative errno.
+ */
+static int visit(struct shv_member *m, struct shv_tc *tc)
 {
 	struct shv_local *l = m->local;
 	int r = process_register_visitor(m);
 
-	if (!r)
-		r = thread_register(m, tc);
+	if (r)
+		return r == -EUSERS ? -EBUSY : r;
+	r = thread_register(m, tc);
 	if (r) {
 		process_leave(m);
-		return -EUSERS;
+		return r;
 	}
 	tc_fill(tc, m);
 	shv_tls_tc = tc;
-	(void)recover_all(m, NULL);
+	r = recover_all(m, NULL);
 	recover_visitor_leaves(m, tc);
 	l->tcs = NULL;
 	memset(tc, 0, sizeof(*tc));
 	shv_tls_tc = &no_tc;
-	return tc_make(m, tc);
+	return r;
+}
+
+#define VISIT_TRIES 1000 /* ms, about: who is stopped in a visit shall not stop all newcomers for ever */
+
+/* A cache, and a process slot if there is none yet. */
+static int tc_make_somehow(struct shv_member *m, struct shv_tc *tc)
+{
+	int r = tc_make(m, tc), n = -EBUSY;
+
+	/* Registered already: it is the threads that are too many, and no visit helps. */
+	for (int tries = 0; r == -EUSERS && !m->local->registered && n && tries < VISIT_TRIES; tries++) {
+		n = visit(m, tc);
+		if (n == -EBUSY)
+			nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+		else if (n < 0)
+			return n;
+		r = tc_make(m, tc);
+	}
+	return r;
 }
 
 struct shv_tc *tc_get_slow(struct shv_member *m)
@@ -300,9 +324,7 @@ struct shv_tc *tc_get_slow(struct shv_member *m)
 	}
 	plock_acquire(&m->local->tc_lock);
 	drop_inherited(tc, !m->local->registered);
-	r = tc_make(m, tc);
-	if (r == -EUSERS)
-		r = tc_make_visiting(m, tc);
+	r = tc_make_somehow(m, tc);
 	plock_release(&m->local->tc_lock);
 	if (r) {
 		memset(tc, 0, sizeof(*tc));

@@ -51,7 +51,11 @@ api_tests = \
 	%D%/api/test_ptr \
 	%D%/api/test_value
 
-multi_tests =
+multi_tests = \
+	%D%/multi/test_death \
+	%D%/multi/test_fork \
+	%D%/multi/test_namespace \
+	%D%/multi/test_share
 
 script_tests = \
 	%D%/abi/headers.sh \

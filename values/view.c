@@ -127,7 +127,7 @@ int view_open(struct shv_view *v, const shv_arena *a, const char *who, bool rest
 		memo_settle(v->memo, a, restart);
 	v->pages = pool_pages(v->base, v->g);
 	v->chunks = chunks_high(v->base, v->g);
-	v->processes = at_most(load_acquire(&s->processes_high), v->g->max_processes + 1); /* one more: visitors */
+	v->processes = at_most(load_acquire(&s->processes_high), v->g->last_process + 1); /* one more: visitors */
 	v->threads = at_most(load_acquire(&s->threads_high), v->g->max_threads);
 	return 0;
 }

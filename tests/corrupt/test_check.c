@@ -212,7 +212,7 @@ START_TEST(high_water_marks_are_judged)
 	BROKEN(f.super->pool_pages, f.g->max_pages + 1, "superblock: pool_pages is *, but there is room for *");
 	BROKEN(f.super->pool_pages, f.g->max_pages,
 	       "superblock: the pool's * pages end at *, but the file has * bytes");
-	BROKEN(f.super->processes_high, 10, "superblock: processes_high is 10, but there is room for 9");
+	BROKEN(f.super->processes_high, 17, "superblock: processes_high is 17, but there is room for 16");
 	BROKEN(f.super->processes_high, 1, "process slot *: in use, but readers look at the first 1 only");
 	BROKEN(f.super->threads_high, f.g->max_threads + 1, "superblock: threads_high is *");
 	BROKEN(f.super->chunks_high, f.g->max_chunks + 1, "superblock: chunks_high is *");
@@ -357,7 +357,7 @@ START_TEST(owners_of_pages_are_judged)
 	BROKEN(*e, FIELD(*e, SHV_PG_PROC_SHIFT, SHV_PG_PROC_MASK, 7),
 	       "page*: owned by process 7 generation *, but that slot is free");
 	BROKEN(*e, FIELD(*e, SHV_PG_PROC_SHIFT, SHV_PG_PROC_MASK, 4000),
-	       "page*: owned by process 4000, but there are only 9 process slots");
+	       "page*: owned by process 4000, but there are only 16 process slots");
 	BROKEN(*slots, FIELD(*slots, SHV_PG_PROC_SHIFT, SHV_PG_PROC_MASK, 7),
 	       "page*: directory of process 7 generation *");
 	expect_sound("put right");
@@ -468,9 +468,9 @@ START_TEST(states_of_slots_are_judged)
 	BROKEN(s->word, slot_with(s->word, SHV_SLOT_GONE, 7),
 	       "slot *: withdrawn by process 7, but that slot is free");
 	BROKEN(s->word, slot_with(s->word, SHV_SLOT_HELD, 4000),
-	       "slot *: held by process 4000, but there are only 9 process slots");
+	       "slot *: held by process 4000, but there are only 16 process slots");
 	BROKEN(s->word, slot_with(s->word, SHV_SLOT_LIVE, 4000),
-	       "slot *: names process 4000, but there are only 9 process slots");
+	       "slot *: names process 4000, but there are only 16 process slots");
 	BROKEN(s->word, slot_with(s->word, SHV_SLOT_CONDEMNED, 0),
 	       "slot *: condemned, but of kind 1: only lock objects are");
 	BROKEN(s->word, FIELD(s->word, SHV_SLOT_GEN_SHIFT, UINT32_MAX, 0),
@@ -699,7 +699,7 @@ START_TEST(processes_and_threads_are_judged)
 	BROKEN(p->word, proc_word(SHV_PROC_ALIVE, 0), "process slot *: in use in generation 0");
 	BROKEN(t->word, FIELD(t->word, 0, 0xf, 9), "thread entry *: state 9, which does not exist");
 	BROKEN(t->word, thread_word(SHV_THREAD_ALIVE, 4000, 1),
-	       "thread entry *: of process 4000, but there are only 9 process slots");
+	       "thread entry *: of process 4000, but there are only 16 process slots");
 	BROKEN(t->word, thread_word(SHV_THREAD_ALIVE, 7, 1),
 	       "thread entry *: of process 7 generation 1, which is not there");
 	BROKEN(t->word, thread_word(SHV_THREAD_ENDED, 0, 99),

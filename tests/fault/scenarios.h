@@ -83,8 +83,8 @@ static void warm_child(struct stage *s)
 static void create_values(struct stage *s)
 {
 	for (int i = 0; i < MANY; i++) {
-		shv_value *v = shv_value_new(s->a, SHV_INT, &i, i % 2 ? SHV_PLAIN : SHV_NONE);
-		REQUIRE(v);
+		shv_value *v;
+		REQUIRE((v = shv_value_new(s->a, SHV_INT, &i, i % 2 ? SHV_PLAIN : SHV_NONE)));
 		s->shared->ref[i] = shv_ref_of(v);
 		s->shared->acknowledged = i + 1;
 	}
@@ -103,10 +103,10 @@ static void acknowledged_are_there(struct stage *s, bool died)
 static void create_large(struct stage *s)
 {
 	static char text[300000];
+	shv_value *v;
 
 	memset(text, 'x', sizeof(text));
-	shv_value *v = shv_array_new(s->a, SHV_CHAR, sizeof(text), text, SHV_RECURSIVE);
-	REQUIRE(v);
+	REQUIRE((v = shv_array_new(s->a, SHV_CHAR, sizeof(text), text, SHV_RECURSIVE)));
 	s->shared->ref[0] = shv_ref_of(v);
 	REQUIRE(shv_raw_array_new(s->a, SHV_LONG, 100000, NULL));
 	s->shared->acknowledged = 1;
@@ -383,9 +383,10 @@ static void publish_more(struct stage *s)
 
 	publish(s);
 	for (int i = 0; i < 60; i++) {
-		shv_value *v = SHV_VALUE(s->a, int, i);
+		shv_value *v;
 		snprintf(name, sizeof(name), "more %d", i);
-		REQUIRE(v && !shv_publish(v, name));
+		REQUIRE((v = SHV_VALUE(s->a, int, i)));
+		REQUIRE(!shv_publish(v, name));
 	}
 }
 
@@ -409,12 +410,13 @@ static void found(struct stage *s, bool died)
 
 static void shared_locks(struct stage *s)
 {
-	shv_lock *l = shv_lock_new(s->a, SHV_PLAIN);
+	shv_lock *l;
 
-	REQUIRE(l);
+	REQUIRE((l = shv_lock_new(s->a, SHV_PLAIN)));
 	for (int i = 0; i < 8; i++) {
-		shv_value *v = shv_value_new(s->a, SHV_INT, &i, SHV_SHARED(l));
-		REQUIRE(v && !shv_acquire(v) && !shv_release(v));
+		shv_value *v;
+		REQUIRE((v = shv_value_new(s->a, SHV_INT, &i, SHV_SHARED(l))));
+		REQUIRE(!shv_acquire(v) && !shv_release(v));
 	}
 	REQUIRE(!shv_lock_free(l));
 	REQUIRE(!shv_arena_trim(s->a));
@@ -437,9 +439,10 @@ static const struct shv_lock_policy policy = {
 
 static void tables(struct stage *s)
 {
-	const shv_type *t = shv_type_parse("T{i:a:d:b:}");
+	const shv_type *t;
 
-	REQUIRE(t && !shv_lock_register(s->a, &policy));
+	REQUIRE((t = shv_type_parse("T{i:a:d:b:}")));
+	REQUIRE(!shv_lock_register(s->a, &policy));
 	REQUIRE(shv_value_new(s->a, t, NULL, SHV_POLICY(&policy)));
 }
 

@@ -3,6 +3,8 @@
  * Members that are killed, stopped, or lose their descriptors, at chosen places and at random ones; what the others find
  * afterwards, and that they can go on. Only the public interface, signals and ptrace are used.
  */
+#define _GNU_SOURCE
+
 #include "support/procs.h"
 #include "support/suite.h"
 

@@ -5,6 +5,8 @@
  *
  * The tests about forking are run twice where the way of forking matters: by fork(), and by _Fork(), which runs no atfork handlers.
  */
+#define _GNU_SOURCE
+
 #include "support/procs.h"
 #include "support/suite.h"
 

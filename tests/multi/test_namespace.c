@@ -5,6 +5,8 @@
  *
  * Making a pid namespace needs privileges; where they are missing, nothing is tested.
  */
+#define _GNU_SOURCE
+
 #include "support/procs.h"
 #include "support/suite.h"
 
