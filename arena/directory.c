@@ -151,7 +151,8 @@ static bool push_free(struct shv_local *l, uint32_t index)
 	return true;
 }
 
-static bool note_chunk(struct shv_local *l, uint32_t chunk)
+/* Room for one more chunk in the list, made before the chunk is ours. */
+static bool room_for_chunk(struct shv_local *l)
 {
 	if (l->chunks_n == l->chunks_cap) {
 		uint32_t cap = l->chunks_cap ? l->chunks_cap * 2 : 16;
@@ -161,8 +162,12 @@ static bool note_chunk(struct shv_local *l, uint32_t chunk)
 		l->chunks = v;
 		l->chunks_cap = cap;
 	}
-	l->chunks[l->chunks_n++] = chunk;
 	return true;
+}
+
+static void note_chunk(struct shv_local *l, uint32_t chunk)
+{
+	l->chunks[l->chunks_n++] = chunk;
 }
 
 static unsigned chunk_scan(struct shv_tc *tc, uint32_t chunk)
@@ -202,14 +207,15 @@ static bool adopt(struct shv_tc *tc)
 		uint64_t e = page ? load_acquire(page_entry(tc->m->base, g, page)) : 0;
 		if (!page || page_state(e) != SHV_PG_SLOTS || page_proc(e) != SHV_NO_PROCESS || !page_count(e))
 			continue;
+		if (!room_for_chunk(tc->m->local))
+			return false;
 		/* The count of free slots stands in the first entry; what is expected is that it has no owner. */
 		(void)pool_set(tc->m, page, SHV_CHUNK_PAGES, page_make(SHV_PG_SLOTS, SHV_NO_PROCESS, 0, 0),
 			       SHV_PG_STATE_MASK | SHV_PG_PROC_MASK << SHV_PG_PROC_SHIFT,
 			       page_make(SHV_PG_SLOTS, tc->proc, 0, tc->gen), NULL, 0);
 		if (load_acquire(page_entry(tc->m->base, g, page)) != page_make(SHV_PG_SLOTS, tc->proc, 0, tc->gen))
 			continue; /* somebody else was faster */
-		if (!note_chunk(tc->m->local, c))
-			return false;
+		note_chunk(tc->m->local, c);
 		if (chunk_scan(tc, c))
 			return true;
 	}
@@ -253,14 +259,17 @@ static int new_chunk(struct shv_tc *tc)
 	uint64_t page;
 	int r;
 
+	if (!room_for_chunk(l))
+		return fail(-ENOMEM, "arena '%s': no memory to note more slots", tc->m->name);
 	r = pool_alloc_with(tc->m, SHV_CHUNK_PAGES, 1, page_make(SHV_PG_SLOTS, tc->proc, 0, tc->gen), &page, chunk_words, &f);
 	if (r)
 		return r;
-	if (f.chunk >= tc->m->geo.max_chunks || !note_chunk(l, f.chunk)) {
+	if (f.chunk >= tc->m->geo.max_chunks) {
 		/* Without words the pages are just ours: give them back. */
 		(void)pool_free(tc->m, page, SHV_CHUNK_PAGES, page_make(SHV_PG_SLOTS, tc->proc, 0, tc->gen), UINT64_MAX);
 		return fail(-ENOSPC, "arena '%s': no more slots in its directory", tc->m->name);
 	}
+	note_chunk(l, f.chunk);
 	(void)madvise(page_addr(tc->m->base, &tc->m->geo, page), SHV_CHUNK_BYTES, MADV_POPULATE_WRITE);
 	l->chunk_next = f.chunk * SHV_SLOTS_PER_CHUNK;
 	l->chunk_end = l->chunk_next + SHV_SLOTS_PER_CHUNK;

@@ -55,7 +55,7 @@ int memfd_make(const char *name, size_t size)
 		fd = memfd_create(label, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return fail_call("memfd_create", "the arena lives in a memfd");
-	if (fchmod(fd, 0600) || FAIL_POINT("ftruncate-create") || ftruncate(fd, (off_t)size)) {
+	if (fchmod(fd, 0600) || (FAIL_POINT("ftruncate-create") && (errno = ENOSPC)) || ftruncate(fd, (off_t)size)) {
 		r = fail_call("fchmod or ftruncate of the memfd", NULL);
 		goto fail;
 	}
@@ -191,7 +191,7 @@ int memfd_grow(struct shv_member *m, uint64_t size)
 	r = size_allowed(size);
 	if (r)
 		return r;
-	if (FAIL_POINT("ftruncate-grow") || ftruncate(fd, (off_t)size)) {
+	if ((FAIL_POINT("ftruncate-grow") && (errno = ENOSPC)) || ftruncate(fd, (off_t)size)) {
 		fail_call("ftruncate of the memfd", "the arena cannot grow");
 		return -ENOSPC;
 	}
