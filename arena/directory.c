@@ -205,13 +205,13 @@ static bool adopt(struct shv_tc *tc)
 	for (uint32_t c = 1; c < high; c++) {
 		uint32_t page = SHV_CHUNK_PAGE(load_acquire(chunk_entry(tc->m->base, g, c)));
 		uint64_t e = page ? load_acquire(page_entry(tc->m->base, g, page)) : 0;
-		if (!page || page_state(e) != SHV_PG_SLOTS || page_proc(e) != SHV_NO_PROCESS || !page_count(e))
-			continue;
+		if (!page || page_state(e) != SHV_PG_SLOTS || page_proc(e) != SHV_NO_PROCESS || page_gen(e) || !page_count(e))
+			continue; /* generation 1: set aside, about to go */
 		if (!room_for_chunk(tc->m->local))
 			return false;
 		/* The count of free slots stands in the first entry; what is expected is that it has no owner. */
 		(void)pool_set(tc->m, page, SHV_CHUNK_PAGES, page_make(SHV_PG_SLOTS, SHV_NO_PROCESS, 0, 0),
-			       SHV_PG_STATE_MASK | SHV_PG_PROC_MASK << SHV_PG_PROC_SHIFT,
+			       ~(SHV_PG_COUNT_MASK << SHV_PG_COUNT_SHIFT),
 			       page_make(SHV_PG_SLOTS, tc->proc, 0, tc->gen), NULL, 0);
 		if (load_acquire(page_entry(tc->m->base, g, page)) != page_make(SHV_PG_SLOTS, tc->proc, 0, tc->gen))
 			continue; /* somebody else was faster */
