@@ -61,6 +61,7 @@ script_tests = \
 	%D%/abi/headers.sh \
 	%D%/abi/symbols.sh \
 	%D%/abi/layers.sh \
+	%D%/abi/pairs.sh \
 	%D%/abi/readme.sh \
 	%D%/cli/shvdump.sh \
 	%D%/examples.sh

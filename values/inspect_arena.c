@@ -295,7 +295,7 @@ SHV_API int shv_type_next(shv_arena *a, uint64_t *cursor, struct shv_type_info *
 
 	if (r)
 		return r;
-	end = load_acquire(&super_of(v.base)->types); /* pairs: P-types */
+	end = load_acquire(&super_of(v.base)->types); /* pairs: P-table */
 	end = SHV_TYPE_FIRST + (end < SHV_MAX_TYPES - SHV_TYPE_FIRST ? end : SHV_MAX_TYPES - SHV_TYPE_FIRST);
 	while (*cursor < end) {
 		info.id = (uint32_t)(*cursor)++;

@@ -846,21 +846,24 @@ START_TEST(peek_takes_nothing_and_leaves_nothing)
 }
 END_TEST
 
+/* Many words, so that a copy takes long enough for a writer to come in between. */
+enum { WORDS = 1024, PEEKS = 4000 };
+
 struct writing {
 	shv_value *v;
 	struct gate stop;
-	long rounds;
 };
 
-static void *write_pairs(void *arg)
+static void *write_many_words(void *arg)
 {
+	static __thread long next[WORDS];
 	struct writing *w = arg;
 
-	while (!gate_now(&w->stop)) {
-		struct pair next = { ++w->rounds, w->rounds };
-
-		NEED(shv_set(w->v, &next, sizeof(next)) == 0, "shv_set");
-		if (w->rounds % 8 == 0)
+	for (long round = 1; !gate_now(&w->stop); round++) {
+		for (int i = 0; i < WORDS; i++)
+			next[i] = round;
+		NEED(shv_set(w->v, next, sizeof(next)) == 0, "shv_set");
+		if (round % 8 == 0)
 			sched_yield();
 	}
 	return NULL;
@@ -868,24 +871,27 @@ static void *write_pairs(void *arg)
 
 START_TEST(peek_beside_writers_is_never_torn)
 {
-	struct writing w = { .v = pair_with(&kinds[_i]) };
+	struct writing w = { .v = made(shv_array_new(arena, SHV_LONG, WORDS, NULL, spec_of(&kinds[_i]))) };
+	static long out[WORDS];
 	pthread_t thread;
 	long different = 0, last = -1;
 
-	ck_assert_int_eq(pthread_create(&thread, NULL, write_pairs, &w), 0);
-	while (different < 60) {
-		struct pair out;
-		int r = shv_peek(w.v, &out, sizeof(out));
+	ck_assert_int_eq(pthread_create(&thread, NULL, write_many_words, &w), 0);
+	for (int n = 0; n < PEEKS || different < 20;) {
+		int r = shv_peek(w.v, out, sizeof(out));
 
 		if (r == -EAGAIN)
 			continue;
+		n++;
 		ck_assert_int_eq(r, 0);
-		ck_assert_int_eq(out.a, out.b);
-		ck_assert_int_ge(out.a, last); /* nor older than what was seen */
-		if (out.a == last)
+		for (int i = 1; i < WORDS; i++)
+			if (out[i] != out[0])
+				ck_abort_msg("word %d is of write %ld, word 0 of write %ld", i, out[i], out[0]);
+		ck_assert_int_ge(out[0], last); /* nor older than what was seen */
+		if (out[0] == last && n % 16 == 0)
 			sched_yield();
-		different += out.a != last;
-		last = out.a;
+		different += out[0] != last;
+		last = out[0];
 	}
 	gate_add(&w.stop, 1);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
