@@ -8,7 +8,7 @@
  * go on, the survivor (this process) finds what was committed, frees all, and has all pages back. Descriptors and mappings of the child are counted.
  * A last test demands that every failure point in the sources went off at least once.
  *
- * Needs --enable-fault-injection. SHV_SCENARIO=name: that one only. SHV_POINTS=1: says which call failed, and how.
+ * Needs --enable-fault-injection. SHV_SCENARIO=name: that one only. SHV_VERBOSE=1: says which call failed, and how.
  */
 #include "support/suite.h"
 
@@ -59,7 +59,7 @@ static bool may_fail(const char *what, int line)
 
 	if (!failing_at || shv_fault_hits(true) < failing_at || refused)
 		return false;
-	if (getenv("SHV_POINTS"))
+	if (getenv("SHV_VERBOSE"))
 		fprintf(stderr, "# refused: %s: %s\n", what, why);
 	if (!*why || !strcmp(why, stale_message)) {
 		fprintf(stderr, "# child: line %d: %s failed without a sentence\n", line, what);
