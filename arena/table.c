@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SWEEP_WAIT_MS 50u
+
 /* ---- types -------------------------------------------------------------------------------------------- */
 
 static struct shv_type_shm *type_at(const char *base, const struct shv_geo *g, uint32_t i)
@@ -636,7 +638,8 @@ void name_sweep(struct shv_member *m)
 	struct name_table t;
 	uint64_t from = 0;
 
-	while (tc && !sys_lock(m, RANK_NAMES)) {
+	/* Not worth waiting for somebody who was stopped with the lock: nobody finds such a name, and it goes another time. */
+	while (tc && !sys_lock_for(m, RANK_NAMES, SWEEP_WAIT_MS)) {
 		struct shv_name_shm part;
 		char text[SHV_NAME_MAX + 1];
 		uint32_t gone[64], n = 0;
