@@ -26,7 +26,8 @@ unit_tests = \
 
 fault_tests = \
 	%D%/fault/test_crash \
-	%D%/fault/test_fail
+	%D%/fault/test_fail \
+	%D%/fault/test_race
 
 step_tests = \
 	%D%/fault/test_step

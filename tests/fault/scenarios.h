@@ -100,6 +100,30 @@ static void acknowledged_are_there(struct stage *s, bool died)
 	}
 }
 
+/* The short way: objects that lie in a magazine. What is in their memory is of their earlier life. */
+static void warm_magazines(struct stage *s)
+{
+	int old = -1;
+
+	for (int i = 0; i < MANY; i++)
+		REQUIRE((s->v[i] = shv_value_new(s->a, SHV_INT, &old, i % 2 ? SHV_PLAIN : SHV_NONE)));
+	for (int i = 0; i < MANY; i++)
+		REQUIRE(!shv_value_free(s->v[i]));
+}
+
+/* Whatever lives was written first. */
+static void none_is_from_before(struct stage *s, bool died)
+{
+	struct shv_value_info info = { .size = sizeof(info) };
+	uint64_t cursor = 0;
+
+	acknowledged_are_there(s, died);
+	while (shv_value_next(s->a, &cursor, &info) == 1) {
+		shv_value *v = shv_deref(s->a, info.ref);
+		ck_assert_msg(v && SHV_LOAD(v, int) >= 0, "a value lives that nobody has written");
+	}
+}
+
 static void create_large(struct stage *s)
 {
 	static char text[300000];
@@ -613,6 +637,7 @@ static void lost_by_dead_freer(struct stage *s)
 static const struct scenario scenarios[] = {
 	{ "create, cold", none, NULL, create_values, acknowledged_are_there, false },
 	{ "create, warm", none, warm_child, create_values, acknowledged_are_there, false },
+	{ "create from a magazine", none, warm_magazines, create_values, none_is_from_before, false },
 	{ "create large", none, warm_child, create_large, large_is_whole, false },
 	{ "free foreign", survivor_values, warm_child, free_foreign, freed_are_gone, false },
 	{ "free own", none, warm_child, free_own, sound, false },

@@ -935,7 +935,8 @@ static int come_and_go(void *arg)
 	shv_ref last = 0;
 
 	NEED(shv_arena_detach(s->a) == 0, "detach of what was inherited");
-	for (int round = 0; round < 150; round++) {
+	/* While some are to be killed, nobody ends by himself. */
+	for (int round = 0; round < 150 || (s->kind && !gate_now(&s->go)); round++) {
 		shv_arena *a = shv_arena_attach(fd, 0), *again = NULL;
 		shv_value *v;
 		NEED(a, "attach");
@@ -964,6 +965,7 @@ START_TEST(storm_of_attach_and_detach)
 	pid_t pids[COMERS];
 	int killed = 0;
 
+	s->kind = _i;
 	for (int i = 0; i < COMERS; i++)
 		pids[i] = start(come_and_go, s);
 	if (_i) {
@@ -976,6 +978,7 @@ START_TEST(storm_of_attach_and_detach)
 			slay(pids[i]);
 			pids[i] = start(come_and_go, s);
 		}
+		gate_add(&s->go, 1);
 	}
 	for (int i = 0; i < COMERS; i++)
 		ck_assert_int_eq(finish(pids[i]), 0);
