@@ -101,14 +101,25 @@ static void acknowledged_are_there(struct stage *s, bool died)
 }
 
 /* The short way: objects that lie in a magazine. What is in their memory is of their earlier life. */
+static shv_ref earlier[MANY];
+
 static void warm_magazines(struct stage *s)
 {
 	int old = -1;
 
 	for (int i = 0; i < MANY; i++)
 		REQUIRE((s->v[i] = shv_value_new(s->a, SHV_INT, &old, i % 2 ? SHV_PLAIN : SHV_NONE)));
-	for (int i = 0; i < MANY; i++)
+	for (int i = 0; i < MANY; i++) {
+		earlier[i] = shv_ref_of(s->v[i]);
 		REQUIRE(!shv_value_free(s->v[i]));
+	}
+}
+
+static void create_anew(struct stage *s)
+{
+	create_values(s);
+	for (int i = 0; i < MANY; i++)
+		REQUIRE(!shv_deref(s->a, earlier[i]));
 }
 
 /* Whatever lives was written first. */
@@ -637,7 +648,7 @@ static void lost_by_dead_freer(struct stage *s)
 static const struct scenario scenarios[] = {
 	{ "create, cold", none, NULL, create_values, acknowledged_are_there, false },
 	{ "create, warm", none, warm_child, create_values, acknowledged_are_there, false },
-	{ "create from a magazine", none, warm_magazines, create_values, none_is_from_before, false },
+	{ "create from a magazine", none, warm_magazines, create_anew, none_is_from_before, false },
 	{ "create large", none, warm_child, create_large, large_is_whole, false },
 	{ "free foreign", survivor_values, warm_child, free_foreign, freed_are_gone, false },
 	{ "free own", none, warm_child, free_own, sound, false },
