@@ -506,6 +506,7 @@ static void look(shv_arena *ro, const struct shown *s)
 static struct shown show_things(void)
 {
 	const int ten[10] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 };
+	const shv_type *pair = made(shv_type_parse("T{q:x:d:y:}"));
 	struct shown s;
 	shv_value *v = made(SHV_VALUE(arena, int, 7));
 
@@ -515,7 +516,7 @@ static struct shown show_things(void)
 	s.raw = shv_ref_of(made(shv_raw_new(arena, SHV_DOUBLE, &(double){ 0.5 })));
 	s.array = shv_ref_of(made(shv_array_new(arena, SHV_INT, 10, ten, SHV_PLAIN)));
 	s.lock = shv_ref_of(made(shv_lock_new(arena, SHV_RECURSIVE)));
-	s.pair = shv_ref_of(made(shv_raw_new(arena, made(shv_type_parse("T{q:x:d:y:}")), NULL)));
+	s.pair = shv_ref_of(made(shv_raw_new(arena, pair, NULL)));
 	s.fd = shv_arena_fd_rdonly(arena);
 	ck_assert_int_ge(s.fd, 0);
 	return s;

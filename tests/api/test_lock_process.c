@@ -41,7 +41,11 @@ static shv_value *new_value(void)
 {
 	shv_lockspec own = kind->policy ? SHV_POLICY(&word_policy) : plain_lockspec(kind->spec);
 
-	return made(SHV_VALUE(arena, long, 0, kind->shared ? SHV_SHARED(made(shv_lock_new(arena, own))) : own));
+	if (kind->shared) {
+		shv_lock *lock = made(shv_lock_new(arena, own));
+		own = SHV_SHARED(lock);
+	}
+	return made(SHV_VALUE(arena, long, 0, own));
 }
 
 static void setup(void)
