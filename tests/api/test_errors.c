@@ -1214,10 +1214,13 @@ static void no_more_pages(void)
 /* Nor a byte of malloc. */
 static void no_more_memory(void)
 {
+	void *volatile p; /* else a compiler may leave out what nobody uses */
+
 	no_more_pages();
 	for (size_t n = 1 << 20; n >= 16; n /= 2)
-		while (malloc(n))
-			;
+		do
+			p = malloc(n);
+		while (p);
 }
 
 /* A forked child needs memory to become a member. */

@@ -27,7 +27,8 @@
 #define MAX_ACTORS (MAX_WORKERS * ACTORS_EACH)
 #define COUNTERS 6u
 #define PAIRS 4u
-#define COMMON_LOCKS 3u
+#define COMMON_LOCKS 3u     /* that values share; the last pair has one to itself */
+#define LOCKS (COMMON_LOCKS + 1)
 #define LAST_VERSION 50000u
 #define MAX_ITEMS 20000u
 
@@ -105,6 +106,8 @@ struct record {
 struct log {
 	uint32_t head;      /* records written; the worker's */
 	uint32_t tail;      /* records read; the tester's */
+	uint32_t paused;    /* the pause that the actor is in, or was in last; the worker's */
+	uint32_t ended;     /* it has ended its life by itself; the worker's */
 	struct record record[LOG_SIZE];
 };
 
@@ -120,10 +123,9 @@ struct cell {
 struct board {
 	uint64_t seq;       /* atomic */
 	struct gate pause;  /* grows: a pause is wanted when odd */
-	struct gate paused; /* actors that are waiting, in all pauses together */
-	struct gate begun;  /* actors that have started to work, in all */
+	struct gate paused; /* grows with each actor that begins to wait, or ends */
 	bool stop;          /* everybody ends */
-	shv_ref counters[COUNTERS], pairs[PAIRS], locks[COMMON_LOCKS];
+	shv_ref counters[COUNTERS], pairs[PAIRS], locks[LOCKS];
 	struct cell cells[CELLS];
 	struct log logs[MAX_ACTORS];
 };

@@ -36,6 +36,7 @@ static bool breathe(struct actor *me)
 	uint32_t now = gate_now(&me->b->pause);
 
 	if (now % 2) {
+		__atomic_store_n(&me->log->paused, now, __ATOMIC_RELEASE);
 		gate_add(&me->b->paused, 1);
 		gate_wait(&me->b->pause, now + 1);
 	}
@@ -363,7 +364,6 @@ static void *act(void *arg)
 	struct actor *me = arg;
 	static __thread uint64_t words[MAX_ITEMS + 1];
 
-	gate_add(&me->b->begun, 1);
 	while (breathe(me)) {
 		uint64_t dice = rng_below(&me->rng, 1000);
 		if (dice < 600)
@@ -377,6 +377,8 @@ static void *act(void *arg)
 		else
 			housekeeping(me);
 	}
+	__atomic_store_n(&me->log->ended, 1, __ATOMIC_RELEASE);
+	gate_add(&me->b->paused, 1);
 	return NULL;
 }
 
