@@ -65,11 +65,16 @@ script_tests = \
 	%D%/abi/pairs.sh \
 	%D%/abi/readme.sh \
 	%D%/cli/shvdump.sh \
-	%D%/examples.sh
+	%D%/examples.sh \
+	%D%/storm/storm.sh
 
 # What tests/cli looks at from outside.
 cli_programs = \
 	%D%/cli/fixture
+
+# The kill storm; `make check-storm` runs it for STORM_SECONDS, tests/storm/storm.sh for a moment.
+storm_programs = \
+	%D%/storm/storm
 
 cli_expected = \
 	%D%/cli/expected/alone.txt \
@@ -111,12 +116,12 @@ if HAVE_CHECK
 check_tests = $(white_tests) $(black_tests)
 check_LTLIBRARIES += %D%/libsupport.la
 endif
-check_PROGRAMS += $(check_tests) $(cli_programs)
+check_PROGRAMS += $(check_tests) $(cli_programs) $(storm_programs)
 
 %C%_libsupport_la_SOURCES = $(support_sources)
 %C%_libsupport_la_CPPFLAGS = $(public_cppflags) $(test_cppflags)
 
-public_programs += $(black_tests) $(cli_programs)
+public_programs += $(black_tests) $(cli_programs) $(storm_programs)
 
 # A damaged arena is made the same way for both.
 corrupt_fixture = %D%/corrupt/fixture.c %D%/corrupt/fixture.h
@@ -127,6 +132,9 @@ EXTRA_DIST += %D%/api/api.h %D%/api/word_policy.h
 %C%_api_test_cxx_SOURCES = %D%/api/test_cxx.cc
 # Not linked with the library, which it loads.
 %C%_api_test_dlopen_LDADD = $(check_ldadd) -ldl -lpthread
+
+%C%_storm_storm_SOURCES = %D%/storm/storm.c %D%/storm/storm.h %D%/storm/worker.c \
+	%D%/support/procs.c %D%/support/procs.h
 
 # Allocations of the whole program go through the test.
 %C%_unit_test_type_memory_LDFLAGS = $(AM_LDFLAGS) \
@@ -151,7 +159,7 @@ endif
 
 test_cppflags = -I$(top_srcdir)/%D% $(CHECK_CFLAGS)
 %D%/unit/%.o %D%/fault/%.o %D%/corrupt/%.o: AM_CPPFLAGS = $(internal_cppflags) $(test_cppflags) $(JEMALLOC_CFLAGS)
-%D%/api/%.o %D%/multi/%.o %D%/cli/%.o: AM_CPPFLAGS = $(public_cppflags) $(test_cppflags)
+%D%/api/%.o %D%/multi/%.o %D%/cli/%.o %D%/storm/%.o %D%/support/%.o: AM_CPPFLAGS = $(public_cppflags) $(test_cppflags)
 
 # --- how they are run -----------------------------------------------------------
 
@@ -173,10 +181,14 @@ AM_TESTS_ENVIRONMENT = \
 
 EXTRA_DIST += $(script_tests) $(cli_expected) %D%/support/tap.sh
 
-.PHONY: check-slow check-valgrind check-loop check-tsan check-fuzz
+.PHONY: check-slow check-storm check-valgrind check-loop check-tsan check-fuzz
 
 check-slow:
 	SHV_SLOW=1 $(MAKE) check
+
+# Workers that are killed at random, for a minute or STORM_SECONDS; see tests/storm/storm.c.
+check-storm: $(storm_programs)
+	$(storm_programs)
 
 # The threaded tests, in one process each: a forked child of a threaded program
 # is no longer watched by ThreadSanitizer. Wants --with-sanitizers=thread.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api.h -- what the black-box tests share: an arena for each test that must be sound when the test is over, and assertions
- * about refusals. Processes and meeting points are in support/procs.h.
+ * api.h -- what the black-box tests share: an arena for each test that must be sound when the test is over, assertions
+ * about refusals, errands and contests of threads. Processes and meeting points are in support/procs.h.
  *
  * A test program has one source file, so what is here is static.
  */
@@ -31,6 +31,19 @@
 #define SANITIZED 0
 #endif
 
+static inline bool under_valgrind(void)
+{
+	const char *preloaded = getenv("LD_PRELOAD");
+
+	return preloaded && strstr(preloaded, "vgpreload");
+}
+
+/* Whether this process is as it is for users: limits, mappings and malloc are its own. */
+static inline bool undisturbed(void)
+{
+	return !SANITIZED && !under_valgrind();
+}
+
 /* The call must return -code, and say something. */
 #define assert_refused(call, code)                                                                                    \
 	do {                                                                                                          \
@@ -59,12 +72,13 @@
 	} while (0)
 
 /* Evaluates to the pointer, which must not be NULL. */
-#define made(call) __extension__({                                                                                    \
-	__auto_type made_ = (call);                                                                                   \
-	ck_assert_msg(made_ != NULL, "%s: errno %d (%s); last failure: %s", #call, errno, strerror(errno),            \
-		      shv_errmsg());                                                                                  \
-	made_;                                                                                                        \
-})
+#define made(call) ((__typeof__(call))(uintptr_t)made_pointer((call), #call, __FILE__, __LINE__))
+static inline const void *made_pointer(const void *p, const char *call, const char *file, int line)
+{
+	ck_assert_msg(p != NULL, "%s:%d: %s: errno %d (%s); last failure: %s", file, line, call, errno, strerror(errno),
+		      shv_errmsg());
+	return p;
+}
 
 /* All lock parameters that need nothing else. */
 static inline shv_lockspec plain_lockspec(unsigned i)
@@ -101,7 +115,9 @@ static shv_arena *arena;
 
 static inline void arena_setup(void)
 {
-	arena = made(shv_arena_create(NULL));
+	struct shv_arena_options o = { .size = sizeof(o), .capacity = (size_t)1 << 30 };
+
+	arena = made(shv_arena_create(&o));
 }
 
 static inline void arena_teardown(void)

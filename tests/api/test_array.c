@@ -124,7 +124,8 @@ START_TEST(structures_may_be_items)
 		char name;
 		long count;
 	} in[3] = { { 'a', 1 }, { 'b', 2 }, { 'c', 3 } };
-	const struct shv_field fields[] = { SHV_FIELD(struct pair, name, SHV_CHAR), SHV_FIELD(struct pair, count, SHV_LONG) };
+	const struct shv_field fields[] = { SHV_FIELD(struct pair, name, SHV_CHAR),
+					    SHV_FIELD(struct pair, count, SHV_LONG) };
 	const shv_type *type = made(shv_type_struct("pair", sizeof(struct pair), fields, 2));
 	shv_value *v = made(shv_array_new(arena, type, 3, in, SHV_PLAIN));
 	struct pair *p = made(shv_at(v, 2));
@@ -220,6 +221,8 @@ START_TEST(gigabyte_of_items_takes_memory_as_it_is_used)
 	struct shv_stat s;
 	uint64_t *p;
 
+	arena_teardown();
+	arena = made(shv_arena_create(NULL));
 	p = shv_raw_array_new(arena, SHV_UINT64, n, NULL);
 	if (!p && errno == ENOSPC && arena_stat(arena).capacity < (UINT64_C(4) << 30))
 		return; /* a machine that gives so little address space */
@@ -259,8 +262,9 @@ START_TEST(arrays_of_every_size_keep_apart)
 
 	for (unsigned i = 0; i < COUNT; i++) {
 		n[i] = i < 300 ? i : (size_t)(i - 290) * 1777;
-		p[i] = made(i % 2 ? shv_raw_array_new(arena, SHV_UCHAR, n[i], NULL) :
-				    (void *)shv_array_new(arena, SHV_UCHAR, n[i], NULL, plain_lockspec(i / 2 % LOCKSPECS)));
+		p[i] = made(i % 2 ? shv_raw_array_new(arena, SHV_UCHAR, n[i], NULL)
+				  : (void *)shv_array_new(arena, SHV_UCHAR, n[i], NULL,
+							  plain_lockspec(i / 2 % LOCKSPECS)));
 		memset(p[i], (int)(i & 0xff), n[i]);
 	}
 	for (unsigned i = 0; i < COUNT; i++) {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The headers from C++17: templates in place of _Generic, guards that exceptions pass through, lists of relative pointers. */
+/*
+ * The headers from C++17: templates in place of _Generic, guards that exceptions pass through, lists of relative
+ * pointers.
+ */
 extern "C" {
 #include "support/suite.h"
 }
@@ -141,7 +144,8 @@ struct point {
 
 START_TEST(structure_is_described_and_stored)
 {
-	const shv_field fields[] = { SHV_FIELD(point, x, SHV_DOUBLE), SHV_FIELD(point, y, SHV_DOUBLE), SHV_FIELD(point, tag, SHV_CHAR) };
+	const shv_field fields[] = { SHV_FIELD(point, x, SHV_DOUBLE), SHV_FIELD(point, y, SHV_DOUBLE),
+				     SHV_FIELD(point, tag, SHV_CHAR) };
 	const shv_type *type = shv_type_struct("point", sizeof(point), fields, 3);
 	point in = { 1.5, -2.5, "here" }, out = {};
 	shv_value *v = shv_value_new(arena, type, &in, SHV_PLAIN);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libshv.so in a program that was not linked with it, as an interpreter loads it: the names are looked up at run time, threads that
- * were there before use it, and closing it does no harm.
+ * libshv.so in a program that was not linked with it, as an interpreter loads it: the names are looked up at run
+ * time, threads that were there before use it, and closing it does no harm.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* RTLD_DEFAULT */

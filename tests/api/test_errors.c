@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Refusals: every public function with NULL, foreign pointers, freed objects, objects of the wrong kind, and in every other
- * situation for which the headers name an error.
+ * Refusals: every public function with NULL, foreign pointers, freed objects, objects of the wrong kind, and in
+ * every other situation for which the headers name an error.
  *
- * contract[] is what the headers say: which function may fail how. A test that provokes an error says so there (REFUSED), and the last
- * test goes through the list: what was never provoked must have a reason why it cannot be from here. An error that
- * is not in the list is a failure of the test that got it.
+ * contract[] is what the headers say: which function may fail how. A test that provokes an error says so there
+ * (REFUSED), and the last test goes through the list: what was never provoked must have a reason why it cannot be
+ * from here. An error that is not in the list is a failure of the test that got it.
  *
  * Each test runs in a process of its own; the list's marks are in shared memory.
  */
@@ -252,10 +252,10 @@ static struct promise {
 };
 #define PROMISES (sizeof(contract) / sizeof(contract[0]))
 
-/* Under a sanitizer the address space is not to be limited, nor can a child go without the memory that it needs. */
+/* Under a sanitizer or Valgrind the address space is not to be limited, nor can a child go without the memory that it needs. */
 static bool short_of_memory_only(const struct promise *p)
 {
-	return SANITIZED && p->code == ENOMEM;
+	return !undisturbed() && p->code == ENOMEM;
 }
 
 static struct promise *promises; /* contract[] in shared memory */
@@ -301,8 +301,10 @@ static void settle(const char *file, int line, const char *function, int code, c
 	const char *said = shv_errmsg();
 	struct promise *p = NULL;
 
-	NEED(got == -code, "%s:%d: %s: %s returned %ld, not -%d (%s)", file, line, function, call, got, code, strerror(code));
-	NEED(*said && strncmp(said, last_words, strlen(last_words)), "%s:%d: %s failed without a word", file, line, call);
+	NEED(got == -code, "%s:%d: %s: %s returned %ld, not -%d (%s)", file, line, function, call, got, code,
+	     strerror(code));
+	NEED(*said && strncmp(said, last_words, strlen(last_words)), "%s:%d: %s failed without a word", file, line,
+	     call);
 	note_sentence(function, said);
 	for (size_t i = 0; i < PROMISES && !p; i++)
 		if (promises[i].code == code && !strcmp(promises[i].function, function))
@@ -485,8 +487,17 @@ START_TEST(addresses_outside_of_arenas_are_refused)
 	long on_stack[64] = { 0 };
 	long *on_heap = made((long *)calloc(64, sizeof(long)));
 	char *start = (char *)things.value - shv_offset(arena, things.value);
-	void *const odd[] = { in_data + 8, on_stack + 8, on_heap + 8, (char *)on_stack + 13, (void *)8, (void *)1, (void *)UINTPTR_MAX,
-			      (void *)(UINTPTR_MAX - 7), start - 8, start + at_first.capacity, (void *)(uintptr_t)setup };
+	void *const odd[] = { in_data + 8,
+			      on_stack + 8,
+			      on_heap + 8,
+			      (char *)on_stack + 13,
+			      (void *)8,
+			      (void *)1,
+			      (void *)UINTPTR_MAX,
+			      (void *)(UINTPTR_MAX - 7),
+			      start - 8,
+			      start + at_first.capacity,
+			      (void *)(uintptr_t)setup };
 
 	for (unsigned k = 0; k < sizeof(odd) / sizeof(odd[0]); k++) {
 		for (int i = 0; i < OBJECT_FUNCTIONS; i++)
@@ -498,7 +509,10 @@ START_TEST(addresses_outside_of_arenas_are_refused)
 }
 END_TEST
 
-/* In the arena, but no object is there: not the beginning of one, or nothing at all. Reading must not take memory either. */
+/*
+ * In the arena, but no object is there: not the beginning of one, or nothing at all. Reading must not take memory
+ * either.
+ */
 START_TEST(addresses_inside_of_the_arena_that_are_no_objects_are_refused)
 {
 	char *start = (char *)things.value - shv_offset(arena, things.value), *array = (char *)things.raw_array;
@@ -534,7 +548,8 @@ START_TEST(addresses_inside_of_the_arena_that_are_no_objects_are_refused)
 			wash();
 			got = object_functions[i].call(odd[k]);
 			/* What is behind the address may look like the remains of an object. */
-			settle(__FILE__, __LINE__, object_functions[i].name, got == -ESTALE ? ESTALE : EINVAL, "call", got);
+			settle(__FILE__, __LINE__, object_functions[i].name, got == -ESTALE ? ESTALE : EINVAL, "call",
+			       got);
 		}
 		ck_assert_int_eq(shv_kind_of(odd[k]), SHV_KIND_NONE);
 		ck_assert_ptr_eq(shv_arena_of(odd[k]), arena);
@@ -546,7 +561,8 @@ END_TEST
 START_TEST(freed_objects_are_stale)
 {
 	struct things gone = make_things(arena);
-	void *const all[] = { gone.value, gone.floating, gone.none, gone.plain, gone.array, gone.raw, gone.raw_array, gone.lock };
+	void *const all[] = { gone.value, gone.floating, gone.none,      gone.plain,
+			      gone.array, gone.raw,      gone.raw_array, gone.lock };
 	enum { N = sizeof(all) / sizeof(all[0]) };
 	shv_ref ref[N];
 	shv_value *out = NULL;
@@ -567,7 +583,8 @@ START_TEST(freed_objects_are_stale)
 			ck_assert_int_eq(shv_kind_of(all[k]), SHV_KIND_NONE);
 			REFUSED_NULL("shv_deref", ESTALE, shv_deref(arena, ref[k]));
 			REFUSED("shv_ref_acquire", ESTALE, shv_ref_acquire(arena, ref[k], &out));
-			REFUSED("shv_value_describe", ESTALE, shv_value_describe(arena, ref[k], &(struct shv_value_info){ 0 }));
+			REFUSED("shv_value_describe", ESTALE,
+				shv_value_describe(arena, ref[k], &(struct shv_value_info){ 0 }));
 			REFUSED("shv_value_bytes", ESTALE, shv_value_bytes(arena, ref[k], &(long){ 0 }, 8, NULL));
 			REFUSED("shv_value_name", ESTALE, shv_value_name(arena, ref[k], NULL, 0));
 			REFUSED("shv_value_text", ESTALE, shv_value_text(arena, ref[k], NULL, 0));
@@ -587,7 +604,8 @@ START_TEST(lock_that_was_freed_is_not_shared_any_more)
 		REFUSED("shv_lock_free", ESTALE, shv_lock_free(lock));
 		REFUSED_NULL("shv_value_new", ESTALE, shv_value_new(arena, SHV_INT, NULL, SHV_SHARED(lock)));
 		REFUSED_NULL("shv_array_new", ESTALE, shv_array_new(arena, SHV_INT, 3, NULL, SHV_SHARED(lock)));
-		REFUSED_NULL("shv_find_or_new", ESTALE, shv_find_or_new(arena, "n", SHV_INT, NULL, SHV_SHARED(lock), NULL));
+		REFUSED_NULL("shv_find_or_new", ESTALE,
+			     shv_find_or_new(arena, "n", SHV_INT, NULL, SHV_SHARED(lock), NULL));
 		assert_ok(shv_arena_trim(arena));
 	}
 }
@@ -701,8 +719,13 @@ static int dead_init(void *state, const void *arg)
 	(void)arg;
 	return -EOWNERDEAD;
 }
-static const struct shv_lock_policy dead_policy = { .struct_size = sizeof(dead_policy), .name = "dead", .size = 8, .align = 8,
-						    .init = dead_init, .acquire = dummy_acquire, .release = dummy_release };
+static const struct shv_lock_policy dead_policy = { .struct_size = sizeof(dead_policy),
+						    .name = "dead",
+						    .size = 8,
+						    .align = 8,
+						    .init = dead_init,
+						    .acquire = dummy_acquire,
+						    .release = dummy_release };
 
 static void all_with_arena(shv_arena *a)
 {
@@ -754,7 +777,8 @@ START_TEST(what_is_no_attachment_is_refused)
 {
 	long on_stack[64] = { 0 };
 	long *on_heap = made((long *)calloc(64, sizeof(long)));
-	shv_arena *detached = made(shv_arena_create(NULL)), *closed_copy = made(shv_arena_attach(shv_arena_fd(arena), 0));
+	shv_arena *detached = made(shv_arena_create(NULL)),
+		  *closed_copy = made(shv_arena_attach(shv_arena_fd(arena), 0));
 
 	assert_ok(shv_arena_detach(detached));
 	assert_ok(shv_arena_detach(closed_copy));
@@ -848,7 +872,8 @@ END_TEST
 
 START_TEST(types_are_refused)
 {
-	static const char *const wrong[] = { "", "P", "&i", "O", "z", "j", "T{", "T{i", "(3", "(-1)i", "T{i:a:i:a:}", "99999999999999999999i" };
+	static const char *const wrong[] = { "",   "P",   "&i", "O",     "z",           "j",
+					     "T{", "T{i", "(3", "(-1)i", "T{i:a:i:a:}", "99999999999999999999i" };
 	struct pair {
 		int a;
 		long b;
@@ -859,7 +884,8 @@ START_TEST(types_are_refused)
 	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		wash();
 		t = shv_type_parse(wrong[i]);
-		settle(__FILE__, __LINE__, "shv_type_parse", errno == EOVERFLOW ? EOVERFLOW : EINVAL, wrong[i], t ? 0 : -errno);
+		settle(__FILE__, __LINE__, "shv_type_parse", errno == EOVERFLOW ? EOVERFLOW : EINVAL, wrong[i],
+		       t ? 0 : -errno);
 	}
 	REFUSED_NULL("shv_type_parse", EINVAL, shv_type_parse(NULL));
 	REFUSED_NULL("shv_type_parse", EOVERFLOW, shv_type_parse("(4611686018427387904)q"));
@@ -903,13 +929,15 @@ static void *subject(const struct object_function *f, shv_value *integer, shv_va
 
 START_TEST(taking_what_is_taken_is_refused)
 {
-	shv_value *integer = made(SHV_VALUE(arena, long, 0, SHV_PLAIN)), *floating = made(SHV_VALUE(arena, double, 0, SHV_PLAIN));
+	shv_value *integer = made(SHV_VALUE(arena, long, 0, SHV_PLAIN)),
+		  *floating = made(SHV_VALUE(arena, double, 0, SHV_PLAIN));
 
 	assert_ok(shv_acquire(integer));
 	assert_ok(shv_acquire(floating));
 	for (int i = 0; i < OBJECT_FUNCTIONS; i++)
 		if (object_functions[i].locks)
-			REFUSED(object_functions[i].name, EDEADLK, object_functions[i].call(subject(&object_functions[i], integer, floating)));
+			REFUSED(object_functions[i].name, EDEADLK,
+				object_functions[i].call(subject(&object_functions[i], integer, floating)));
 	REFUSED("shv_ref_acquire", EDEADLK, shv_ref_acquire(arena, shv_ref_of(integer), &(shv_value *){ NULL }));
 	REFUSED("shv_arena_detach", EBUSY, shv_arena_detach(arena));
 	assert_ok(shv_value_free(integer));
@@ -927,7 +955,8 @@ START_TEST(taking_too_often_is_refused)
 		;
 	for (int i = 0; i < OBJECT_FUNCTIONS; i++)
 		if (object_functions[i].locks)
-			REFUSED(object_functions[i].name, EAGAIN, object_functions[i].call(subject(&object_functions[i], integer, floating)));
+			REFUSED(object_functions[i].name, EAGAIN,
+				object_functions[i].call(subject(&object_functions[i], integer, floating)));
 	REFUSED("shv_ref_acquire", EAGAIN, shv_ref_acquire(arena, shv_ref_of(integer), &(shv_value *){ NULL }));
 	assert_ok(shv_value_free(integer));
 	assert_ok(shv_value_free(floating));
@@ -1017,7 +1046,8 @@ START_TEST(policy_that_is_not_registered_here_is_refused)
 	lock = made((shv_lock *)shv_deref(arena, refs[2]));
 	for (int i = 0; i < OBJECT_FUNCTIONS; i++)
 		if (object_functions[i].locks)
-			REFUSED(object_functions[i].name, ENOTSUP, object_functions[i].call(subject(&object_functions[i], integer, floating)));
+			REFUSED(object_functions[i].name, ENOTSUP,
+				object_functions[i].call(subject(&object_functions[i], integer, floating)));
 	REFUSED("shv_peek", ENOTSUP, do_peek(integer));
 	REFUSED("shv_release", ENOTSUP, shv_release(integer));
 	REFUSED("shv_lock_release", ENOTSUP, shv_lock_release(lock));
@@ -1028,7 +1058,8 @@ START_TEST(policy_that_is_not_registered_here_is_refused)
 	REFUSED_NULL("shv_value_new", ENOTSUP, shv_value_new(arena, SHV_INT, NULL, SHV_POLICY(&word_policy)));
 	REFUSED_NULL("shv_array_new", ENOTSUP, shv_array_new(arena, SHV_INT, 3, NULL, SHV_POLICY(&word_policy)));
 	REFUSED_NULL("shv_lock_new", ENOTSUP, shv_lock_new(arena, SHV_POLICY(&word_policy)));
-	REFUSED_NULL("shv_find_or_new", ENOTSUP, shv_find_or_new(arena, "n", SHV_INT, NULL, SHV_POLICY(&word_policy), NULL));
+	REFUSED_NULL("shv_find_or_new", ENOTSUP,
+		     shv_find_or_new(arena, "n", SHV_INT, NULL, SHV_POLICY(&word_policy), NULL));
 	assert_ok(shv_lock_register(arena, &word_policy));
 	assert_ok(shv_value_free(integer));
 	assert_ok(shv_value_free(floating));
@@ -1105,7 +1136,8 @@ START_TEST(full_arena_refuses)
 	REFUSED_NULL("shv_raw_array_new", ENOSPC, shv_raw_array_new(a, SHV_CHAR, 1 << 30, NULL));
 	REFUSED_NULL("shv_lock_new", ENOSPC, shv_lock_new(a, SHV_PLAIN));
 	REFUSED_NULL("shv_find_or_new", ENOSPC, shv_find_or_new(a, "a name", SHV_INT, NULL, SHV_NONE, NULL));
-	REFUSED("shv_publish", ENOSPC, shv_publish(p, "a name that is too long to find a place in a gap that was left somewhere"));
+	REFUSED("shv_publish", ENOSPC,
+		shv_publish(p, "a name that is too long to find a place in a gap that was left somewhere"));
 	assert_sound(a);
 	assert_ok(shv_arena_detach(a));
 }
@@ -1417,8 +1449,8 @@ START_TEST(what_cannot_be_attached_to_is_refused)
 		size_t changed;
 		off_t size;
 		int code;
-	} wrong[] = { { 0, 1 << 20, EBADMSG }, { 9, 1 << 20, EPROTONOSUPPORT }, { 13, 1 << 20, EPROTONOSUPPORT }, { 33, 1 << 20, EUCLEAN },
-		      { 4000, 4096, EUCLEAN }, { 4000, 100, EBADMSG } };
+	} wrong[] = { { 0, 1 << 20, EBADMSG },  { 9, 1 << 20, EPROTONOSUPPORT }, { 13, 1 << 20, EPROTONOSUPPORT },
+		      { 33, 1 << 20, EUCLEAN }, { 4000, 4096, EUCLEAN },         { 4000, 100, EBADMSG } };
 	int fd = shv_arena_fd_rdonly(arena), fds[2];
 	struct shv_arena_options o = { .name = "second" };
 	shv_arena *second;
@@ -1529,8 +1561,8 @@ static void lose_sign_of_life(void)
 
 	NEED(maps, "fopen");
 	while (!found && fgets(line, sizeof(line), maps))
-		found = strstr(line, "/memfd:shv:") && sscanf(line, "%lx-%lx %7s", &from, &to, rights) == 3 && to - from == 4096 &&
-			!strcmp(rights, "r--s");
+		found = strstr(line, "/memfd:shv:") && sscanf(line, "%lx-%lx %7s", &from, &to, rights) == 3 &&
+			to - from == 4096 && !strcmp(rights, "r--s");
 	fclose(maps);
 	NEED(found, "no page of the arena's file alone");
 	NEED(!munmap((void *)from, 4096), "munmap");
@@ -1627,7 +1659,7 @@ START_TEST(every_documented_error_was_provoked)
 			continue;
 		if (p->why_not || short_of_memory_only(p)) {
 			fprintf(stderr, "# not provoked: %s, %s: %s\n", p->function, strerror(p->code),
-				p->why_not ? p->why_not : "not under a sanitizer");
+				p->why_not ? p->why_not : "not under a sanitizer or Valgrind");
 			continue;
 		}
 		fprintf(stderr, "# never provoked: %s, %s\n", p->function, strerror(p->code));
@@ -1694,12 +1726,13 @@ int main(void)
 	suite_add_tcase(suite, tc);
 	tcase_add_test(tc, full_arena_refuses);
 	tcase_add_test(tc, process_beyond_the_most_is_refused);
-	tcase_add_test(tc, thread_beyond_the_most_is_refused_until_one_has_ended);
+	if (!under_valgrind()) /* which has room for 500 */
+		tcase_add_test(tc, thread_beyond_the_most_is_refused_until_one_has_ended);
 
 	tc = tcase_create("surroundings");
 	tcase_add_checked_fixture(tc, setup, teardown);
 	suite_add_tcase(suite, tc);
-	if (!SANITIZED)
+	if (undisturbed())
 		tcase_add_loop_test(tc, memory_that_is_not_to_be_had_is_an_error, 0, 3);
 	tcase_add_test(tc, descriptors_that_are_not_to_be_had_are_an_error);
 	tcase_add_loop_test(tc, system_calls_that_fail_are_reported, 0, 3);

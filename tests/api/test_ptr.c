@@ -30,7 +30,8 @@ static void *elsewhere(const void *p, size_t size)
 
 static struct node *new_node(int number)
 {
-	struct node *n = made((struct node *)shv_raw_array_new(arena, SHV_LONG, sizeof(struct node) / sizeof(long), NULL));
+	struct node *n =
+		made((struct node *)shv_raw_array_new(arena, SHV_LONG, sizeof(struct node) / sizeof(long), NULL));
 
 	n->number = number;
 	return n;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Values and raw objects of every basic type: what goes in comes out, sizes and types are checked, arithmetic is that of C.
+ * Values and raw objects of every basic type: what goes in comes out, sizes and types are checked, arithmetic is
+ * that of C.
  *
  * One table has all types; most tests are run once for each of its rows, and inside for each lock parameter.
  */
@@ -442,8 +443,10 @@ static int64_t sum_of(uint64_t old, int64_t delta, const struct scalar *s)
 	return s->family == SIGNED ? (int64_t)(sum << unused) >> unused : (int64_t)(sum << unused >> unused);
 }
 
-static const int64_t deltas[] = { 0,	     1,		-1,	   127,	      128,	 -128,	   255,	     256,	65535,
-				  65536, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, INT64_MIN + 1, 0x0123456789abcdef };
+static const int64_t deltas[] = {
+	0,     1,     -1,        127,       128,       -128,      255,           256,
+	65535, 65536, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, INT64_MIN + 1, 0x0123456789abcdef
+};
 #define DELTAS (sizeof(deltas) / sizeof(deltas[0]))
 
 static void add_to(const struct scalar *s, shv_value *v, const void *from)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * word_policy.h -- a lock policy of a program's own, the simplest that has all operations: one word that says which thread of
- * which process is inside. It counts how often each operation is called.
+ * word_policy.h -- a lock policy of a program's own, the simplest that has all operations: one word that says
+ * which thread of which process is inside. It counts how often each operation is called.
  */
 #ifndef TESTS_API_WORD_POLICY_H
 #define TESTS_API_WORD_POLICY_H
@@ -49,7 +49,9 @@ static int word_try(void *state)
 	uint64_t none = 0;
 
 	count(&calls.try_acquire);
-	return __atomic_compare_exchange_n(&s->holder, &none, me(), false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED) ? 0 : -EBUSY;
+	return __atomic_compare_exchange_n(&s->holder, &none, me(), false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)
+		       ? 0
+		       : -EBUSY;
 }
 
 static bool over(const struct timespec *deadline)

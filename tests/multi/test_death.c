@@ -20,6 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -824,6 +825,172 @@ START_TEST(member_stopped_inside_an_operation_is_alive)
 }
 END_TEST
 
+/* ---- too late for a lock -------------------------------------------------------------------------------------- */
+
+/* What the memory of a freed value is used for next. */
+enum successor { SUCC_ARRAY, SUCC_VALUE, SUCC_RAW, SUCC_ZEROES, SUCCESSORS };
+#define NEXT_MANY 600
+
+struct late {
+	struct scene *s;
+	shv_ref ref;
+	int result;
+};
+
+/* As raise(), in few instructions: they are gone through one by one. */
+static void stop_with(int signal)
+{
+	syscall(SYS_tgkill, getpid(), gettid(), signal);
+}
+
+/* Again and again: stop, come for the lock, tell. */
+static int come_for_a_lock(void *arg)
+{
+	struct late *l = arg;
+
+	NEED(!ptrace(PTRACE_TRACEME, 0, NULL, NULL), "ptrace(TRACEME)");
+	for (;;) {
+		shv_value *v;
+		stop_with(SIGSTOP);
+		if (!l->ref)
+			return 0;
+		l->result = shv_ref_acquire(l->s->a, l->ref, &v);
+		if (l->result >= 0)
+			NEED(shv_release(v) == 0, "release");
+		stop_with(SIGUSR1);
+	}
+}
+
+static void cont_until_stop(pid_t pid, int signal)
+{
+	int status;
+
+	do {
+		NEED(!ptrace(PTRACE_CONT, pid, NULL, NULL), "PTRACE_CONT");
+		NEED(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status), "the traced process ended");
+	} while (WSTOPSIG(status) != signal);
+}
+
+/* Objects whose first words look like a lock that is free, or held by some thread. */
+static unsigned use_again(struct scene *s, enum successor what, void **p)
+{
+	const uint64_t words[3] = { 0 };
+	unsigned n = what == SUCC_ARRAY || what == SUCC_VALUE ? 1 : NEXT_MANY;
+
+	if (n > 1)
+		NEED(shv_arena_trim(s->a) == 0, "trim"); /* out of the magazine, so that others can have it */
+	for (unsigned i = 0; i < n; i++) {
+		switch (what) {
+		case SUCC_ARRAY:
+			p[i] = shv_array_new(s->a, SHV_UINT64, 1, words, SHV_PLAIN);
+			break;
+		case SUCC_VALUE:
+			p[i] = shv_value_new(s->a, SHV_UINT64, words, SHV_HANDOFF);
+			break;
+		case SUCC_RAW:
+			p[i] = shv_raw_array_new(s->a, SHV_UINT64, 1, words);
+			break;
+		default:
+			p[i] = shv_raw_new(s->a, shv_type_parse("3Q"), words);
+		}
+		NEED(p[i], "a successor");
+	}
+	return n;
+}
+
+static void need_untouched(void *p, enum successor what)
+{
+	size_t words = what == SUCC_ZEROES ? 3 : 1;
+
+	for (size_t i = 0; i < words; i++)
+		NEED(((uint64_t *)p)[i] == 0, "word %zu became %llx", i, (unsigned long long)((uint64_t *)p)[i]);
+	NEED(shv_len(p) == (what == SUCC_ZEROES ? shv_len(p) : 1), "it has %zu items now", shv_len(p));
+	if (what == SUCC_ARRAY || what == SUCC_VALUE) {
+		NEED(shv_try_acquire(p) == 0, "its lock is not free");
+		NEED(shv_release(p) == 0, "release");
+		NEED(shv_value_free(p) == 0, "free");
+	} else {
+		NEED(shv_raw_free(p) == 0, "free");
+	}
+}
+
+/*
+ * The value goes when the other has gone on by `at` instructions; held: while this thread holds its lock. True: it could be
+ * freed then; false: the other had the lock.
+ */
+static bool free_it_at(struct late *l, pid_t pid, uint64_t at, bool held, enum successor what)
+{
+	void *next[NEXT_MANY];
+	shv_value *v;
+	bool over, freed;
+	unsigned n;
+
+	/* So that the value is made where those that come after it will be, too. */
+	NEED(shv_arena_trim(l->s->a) == 0, "trim");
+	v = SHV_VALUE(l->s->a, uint64_t, 0);
+	l->ref = shv_ref_of(v);
+	NEED(!held || shv_acquire(v) == 0, "acquire");
+	over = go_on_for(pid, PTRACE_SINGLESTEP, at) < at;
+	freed = shv_value_free(v) == 0;
+	n = freed ? use_again(l->s, what, next) : 0;
+	if (!over)
+		cont_until_stop(pid, SIGUSR1);
+	for (unsigned i = 0; i < n; i++)
+		need_untouched(next[i], what);
+	if (!freed) {
+		NEED(l->result == 0, "the lock could be taken: %d", l->result);
+		NEED(shv_value_free(v) == 0, "free");
+	}
+	NEED(!held || l->result == -ESTALE || l->result == -EINVAL, "the value was freed under its holder: %d", l->result);
+	cont_until_stop(pid, SIGSTOP);
+	return freed;
+}
+
+START_TEST(thread_that_comes_for_the_lock_of_a_freed_value_writes_nothing)
+{
+	struct scene *s = new_scene("late", 0);
+	struct late *l = shared_memory(sizeof(*l));
+	struct rng rng = { test_seed("thread_that_comes_for_the_lock_of_a_freed_value_writes_nothing") };
+	enum successor what = (enum successor)(_i >> 1);
+	uint64_t low = 0, high = 0;
+	void *stay[200];
+	pid_t pid;
+
+	/* Neighbours that stay, so that the heap keeps the memory between them for its next use. */
+	for (int i = 0; i < 200; i++)
+		stay[i] = SHV_VALUE(s->a, uint64_t, 0);
+	for (int i = 0; i < 200; i += 3)
+		ck_assert_int_eq(shv_value_free(stay[i]), 0);
+	l->s = s;
+	pid = start(come_for_a_lock, l);
+	await_stop(pid);
+	if (_i & 1) {
+		/* It finds the lock held, and spins or sleeps. */
+		for (int round = 0; round < 25; round++)
+			free_it_at(l, pid, rng_below(&rng, 5000), true, what);
+	} else {
+		/* The instruction with which it takes the lock; then each of the last hundred before that. */
+		while (free_it_at(l, pid, high, false, what))
+			high += 15;
+		while (high - low > 1) {
+			uint64_t middle = (low + high) / 2;
+			if (free_it_at(l, pid, middle, false, what))
+				low = middle;
+			else
+				high = middle;
+		}
+		for (uint64_t at = high > 100 ? high - 100 : 0; at < high; at++)
+			free_it_at(l, pid, at, false, what);
+		fprintf(stderr, "# the lock is taken by instruction %llu\n", (unsigned long long)high);
+	}
+	l->ref = 0;
+	ck_assert_int_eq(ptrace(PTRACE_DETACH, pid, NULL, NULL), 0);
+	ck_assert_int_eq(finish(pid), 0);
+	shared_release(l, sizeof(*l));
+	end_scene(s);
+}
+END_TEST
+
 /* ---- a member that closes all descriptors -------------------------------------------------------------------- */
 
 /* Errors that the library documents for want of a descriptor, memory or room. */
@@ -1311,6 +1478,7 @@ int main(void)
 
 	tcase_add_loop_test(stopped, stopped_holder_keeps_its_lock, 0, OWN_LOCKS);
 	tcase_add_loop_test(stopped, member_stopped_inside_an_operation_is_alive, 0, (int)OPERATIONS);
+	tcase_add_loop_test(stopped, thread_that_comes_for_the_lock_of_a_freed_value_writes_nothing, 0, 2 * SUCCESSORS);
 	tcase_set_timeout(stopped, 120);
 	suite_add_tcase(suite, stopped);
 

@@ -690,19 +690,42 @@ static void compare_totals(const uint32_t maybe_counted[COUNTERS], const uint32_
 
 /* ---- showing that it can fail ---------------------------------------------------------------------------------- */
 
-static struct fate *some_value(bool own_lock, bool named)
+/* One about which nothing is uncertain. */
+static struct fate *some_value(const bool visited[CELLS], bool own_lock, bool named)
 {
 	for (unsigned k = 0; k < CELLS; k++)
-		if (s.fate[k].id && (!own_lock || has_own_lock(kind_of(s.fate[k].id))) && (!named || s.fate[k].named))
+		if (s.fate[k].id && !visited[k] && (!own_lock || has_own_lock(kind_of(s.fate[k].id))) && (!named || s.fate[k].named))
 			return &s.fate[k];
 	printf("storm: nothing there to damage\n");
 	_exit(2);
 }
 
-static void do_damage(void)
+/* Something that a process does before it dies. */
+static void in_a_child(bool (*deed)(const struct fate *), const struct fate *f)
+{
+	int status;
+	pid_t pid = fork();
+
+	NEED(pid >= 0, "fork");
+	if (!pid)
+		_exit(deed(f) ? 0 : 1);
+	NEED(waitpid(pid, &status, 0) == pid && !status, "damaging");
+}
+
+static bool take_a_lock(const struct fate *f)
+{
+	return shv_acquire(shv_deref(s.a, f->ref)) == 0;
+}
+
+static bool make_a_value(const struct fate *f)
+{
+	(void)f;
+	return shv_raw_new(s.a, SHV_UINT64, NULL);
+}
+
+static void do_damage(const bool visited[CELLS])
 {
 	const char *what = s.damage;
-	struct fate *f;
 	char text[40];
 	uint64_t *x;
 
@@ -710,27 +733,22 @@ static void do_damage(void)
 		return;
 	s.damage = NULL;
 	if (!strcmp(what, "lost")) {
-		f = some_value(true, false);
-		shv_value_free(shv_deref(s.a, f->ref));
+		shv_value_free(shv_deref(s.a, some_value(visited, true, false)->ref));
 	} else if (!strcmp(what, "content")) {
-		x = shv_deref(s.a, some_value(false, false)->ref);
+		x = shv_deref(s.a, some_value(visited, false, false)->ref);
 		x[0] ^= 1;
 	} else if (!strcmp(what, "extra")) {
 		(void)shv_raw_new(s.a, SHV_UINT64, NULL);
 	} else if (!strcmp(what, "total")) {
-		shv_add(shv_deref(s.a, s.b->counters[0]), 1, NULL);
+		shv_add(shv_deref(s.a, s.b->counters[0]), 1000, NULL);
 	} else if (!strcmp(what, "pair")) {
 		x = shv_deref(s.a, s.b->pairs[0]);
 		x[1]++;
 	} else if (!strcmp(what, "name")) {
-		name_text(some_value(false, true)->id, text);
+		name_text(some_value(visited, false, true)->id, text);
 		shv_unpublish(s.a, text);
 	} else if (!strcmp(what, "lock")) {
-		f = some_value(true, false);
-		pid_t pid = fork();
-		if (!pid)
-			_exit(shv_acquire(shv_deref(s.a, f->ref)));
-		waitpid(pid, NULL, 0);
+		in_a_child(take_a_lock, some_value(visited, true, false));
 	} else {
 		printf("storm: --break=%s: no such damage\n", what);
 		_exit(2);
@@ -756,9 +774,9 @@ static void look_at_everything(void)
 	r = shv_arena_recover(s.a, NULL);
 	if (r < 0)
 		finding("shv_arena_recover returned %d", r);
-	do_damage();
 	list_objects();
 	settle_the_dead(maybe_counted, maybe_paired, visited);
+	do_damage(visited);
 	for (unsigned k = 0; k < CELLS; k++) {
 		compare_cell(k, visited[k]);
 		live += s.fate[k].id != 0;
@@ -845,12 +863,12 @@ static void clear_away(void)
 			short_nap();
 		}
 	}
-	if (s.damage && !strcmp(s.damage, "page"))
-		return;
 	shv_arena_recover(s.a, NULL);
 	for (unsigned i = 0; i < LOCKS; i++)
 		shv_lock_free(shv_deref(s.a, s.b->locks[i]));
 	free_everything(s.a);
+	if (s.damage && !strcmp(s.damage, "page"))
+		in_a_child(make_a_value, NULL);
 }
 
 static void account(void)

@@ -30,6 +30,11 @@ static void say(struct actor *me, enum op op, enum phase phase, uint32_t cell, u
 	__atomic_store_n(&me->log->head, me->log->head + 1, __ATOMIC_RELEASE);
 }
 
+static bool is_over(const struct actor *me)
+{
+	return __atomic_load_n(&me->b->stop, __ATOMIC_ACQUIRE);
+}
+
 /* Between two operations: wait if a pause is wanted, or for room in the log. False: it is time to end. */
 static bool breathe(struct actor *me)
 {
@@ -43,9 +48,11 @@ static bool breathe(struct actor *me)
 	while (me->log->head - __atomic_load_n(&me->log->tail, __ATOMIC_ACQUIRE) > LOG_SIZE - 4) {
 		if (gate_now(&me->b->pause) % 2)
 			return breathe(me);
+		if (is_over(me))
+			return false;
 		sched_yield();
 	}
-	if (__atomic_load_n(&me->b->stop, __ATOMIC_ACQUIRE))
+	if (is_over(me))
 		return false;
 	return !me->lives || --me->lives;
 }
