@@ -114,7 +114,8 @@ int lock_acquire_slow(uint64_t *word, uint32_t me, enum lock_flavour flavour, bo
 	for (;;) {
 		int r;
 
-		if (lock_is_gone(w))
+		/* What was seen belongs to our object if that is there now; so no change that compares it hits anything else. */
+		if (lock_is_gone(w) || !host->valid(ctx))
 			return -ESTALE;
 		if (!lock_is_held(w)) {
 			r = take(word, &w, me, slept, host, ctx);
@@ -151,8 +152,6 @@ int lock_acquire_slow(uint64_t *word, uint32_t me, enum lock_flavour flavour, bo
 		if (!nap(word, (uint32_t)w, deadline))
 			return -ETIMEDOUT;
 		slept = true;
-		if (!host->valid(ctx))
-			return -ESTALE;
 		w = load_acquire(word);
 	}
 }

@@ -56,7 +56,7 @@ struct shv_lock_host {
 	bool (*dead)(void *ctx, uint32_t owner);
 	/* A number (20 bits, not OWNER_GONE) under which the dead owner can be looked up later. */
 	uint32_t (*bury)(void *ctx, uint32_t owner);
-	/* Is the object that the lock belongs to still there? Asked after each sleep, before any change. */
+	/* Is the object that the lock belongs to still there? Asked between each look at the word and its change. */
 	bool (*valid)(void *ctx);
 	/* Told who died, when SHV_RECOVERED is about to be returned: an owner (buried == false) or a grave. */
 	void (*inherit)(void *ctx, uint32_t owner, bool buried);
@@ -75,6 +75,23 @@ static inline bool lock_acquire_fast(uint64_t *word, uint32_t me)
 	uint64_t w = load_relaxed(word);
 
 	if (unlikely(w & ~LOCK_SEQ_MASK))
+		return false;
+	if (unlikely(!cas64(word, &w, w | me)))
+		return false;
+	fence_release(); /* pairs: P-peek; payload stores stay behind the owner word */
+	return true;
+}
+
+/*
+ * The same for a lock whose object may be freed meanwhile, and its memory be used again: only while *life is `alive`. The word is
+ * looked at first; if the object lived after that, what was seen is a word of this object, and no other word at this place is
+ * equal to it, nor is, but by chance of one in 2^64, the content of something else.
+ */
+static inline bool lock_acquire_alive(uint64_t *word, uint32_t me, const uint64_t *life, uint64_t alive)
+{
+	uint64_t w = load_acquire(word);
+
+	if (unlikely(w & ~LOCK_SEQ_MASK) || unlikely(load_acquire(life) != alive))
 		return false;
 	if (unlikely(!cas64(word, &w, w | me)))
 		return false;

@@ -12,11 +12,11 @@
 
 /*
  * A free lock word whose sequence begins far from those of earlier objects at this place, so that a waiter who looked at one of
- * them cannot take this word for it. From the generation, which is at hand: the old word would be a cache miss.
+ * them cannot take this word for it; and never a zero, which is what most other things begin with. From the generation, which is at hand: the old word would be a cache miss.
  */
 static inline uint64_t first_word(const struct shv_slot_shm *slot)
 {
-	return (uint64_t)(slot_gen(load_relaxed(&slot->word)) * UINT32_C(2654435761)) << 32;
+	return (uint64_t)((slot_gen(load_relaxed(&slot->word)) + 1) * UINT32_C(2654435761)) << 32;
 }
 
 static inline struct shv_slot_shm *tc_slot(const struct shv_tc *tc, uint32_t i)
@@ -124,7 +124,7 @@ static inline __attribute__((always_inline)) bool free_fast(void *p, unsigned ki
 	if (locked) {
 		store_relaxed(&tc->thread->held, tc->thread->held + 1);
 		fence_compiler();
-		if (unlikely(!lock_acquire_fast(o.header - 1, tc->me))) {
+		if (unlikely(!lock_acquire_alive(o.header - 1, tc->me, &o.slot->word, o.word))) {
 			store_relaxed(&tc->thread->held, tc->thread->held - 1);
 			return false;
 		}

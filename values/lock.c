@@ -198,7 +198,7 @@ static int builtin_acquire(struct lock_target *t, bool try_only, const struct ti
 	int r;
 
 	note_taken(t);
-	if (likely(lock_acquire_fast(t->word, t->tc->me)))
+	if (likely(lock_acquire_alive(t->word, t->tc->me, &t->o.slot->word, t->o.word)))
 		return 0;
 	if (!try_only && !lock_is_gone(load_relaxed(t->word)))
 		slow_path(t->tc); /* we may wait: what others are waiting for from us goes first */
@@ -692,8 +692,6 @@ SHV_API int shv_last_holder(const shv_value *v, struct shv_holder *out)
 SHV_API int shv_ref_acquire(shv_arena *a, shv_ref ref, shv_value **v)
 {
 	struct lock_target t;
-	struct shv_slot_shm *s;
-	struct shv_object o;
 	void *p;
 	int r;
 
@@ -702,20 +700,17 @@ SHV_API int shv_ref_acquire(shv_arena *a, shv_ref ref, shv_value **v)
 	p = shv_deref(a, ref);
 	if (!p)
 		return fail_by(-errno, "shv_ref_acquire");
-	r = value_find(p, &o, false, "shv_ref_acquire");
-	if (r)
-		return r;
-	r = acquire(p, false, NULL, "shv_ref_acquire");
-	if (r < 0)
-		return r;
-	s = slot_checked(o.at.base, o.at.geo, (uint32_t)ref);
-	if (s && slot_state(load_acquire(&s->word)) == SHV_SLOT_LIVE && slot_gen(load_relaxed(&s->word)) == (uint32_t)(ref >> 32)) {
+	r = find_lock(p, &t, false, "shv_ref_acquire");
+	/* Another object may be there by now, or nothing. What the lock is taken of is just this one (target_acquire). */
+	if (!r && (t.value_gen != (uint32_t)(ref >> 32) || t.value != slot_checked(t.o.at.base, t.o.at.geo, (uint32_t)ref)))
+		return fail(-ESTALE, "shv_ref_acquire: the object of the reference was freed");
+	if ((r == -EINVAL || r == -ESTALE) && !shv_deref(a, ref))
+		return fail_by(-errno, "shv_ref_acquire");
+	if (!r)
+		r = target_acquire(&t, false, NULL, "shv_ref_acquire");
+	if (r >= 0)
 		*v = p;
-		return r;
-	}
-	if (!find_lock(p, &t, false, "shv_ref_acquire"))
-		(void)target_release(&t, "shv_ref_acquire");
-	return fail(-ESTALE, "shv_ref_acquire: the object of the reference was freed");
+	return r;
 }
 
 /* ---- the guard -------------------------------------------------------------------------------------------------------------------- */

@@ -90,12 +90,9 @@ static inline bool own_lock_take(const struct shv_object *o, struct shv_tc *tc)
 	store_relaxed(&tc->thread->held, tc->thread->held + 1);
 	fence_compiler();
 	CRASH_POINT("lock-noted");
-	if (likely(lock_acquire_fast(o->header - 1, tc->me))) {
+	if (likely(lock_acquire_alive(o->header - 1, tc->me, &o->slot->word, o->word))) {
 		CRASH_POINT("lock-taken");
-		/* Freed, and perhaps made anew at the same place, since the object was found? */
-		if (likely(load_acquire(&o->slot->word) == o->word))
-			return true;
-		(void)lock_release(o->header - 1, tc->me, LOCK_PLAIN);
+		return true;
 	}
 	store_relaxed(&tc->thread->held, tc->thread->held - 1);
 	return false;
