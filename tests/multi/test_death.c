@@ -562,6 +562,8 @@ static unsigned settle_cell(struct victim *v, struct cell *c)
 
 	if (c->said == NOTHING)
 		return 0;
+	if (c->said == NAMING || c->said == UNNAMING) /* what was begun is brought to its end by recovery, perhaps not before */
+		NEED(shv_arena_recover(v->s->a, NULL) >= 0, "recover");
 	name_of_cell(c, name);
 	named = shv_find(v->s->a, name);
 	if (!p) {
