@@ -445,6 +445,42 @@ void recover_visitor_leaves(struct shv_member *m, struct shv_tc *tc) HIDDEN;
 void recover_free_orphan(struct shv_tc *tc, uint32_t index) HIDDEN;
 void recover_reap_locks(struct shv_member *m) HIDDEN;                       /* condemned lock objects that nobody names */
 
+/* ---- text.c: the texts of strings ---------------------------------------------------------------------------- */
+
+/* A text that nobody sees yet. */
+struct shv_text {
+	uint32_t slot;
+	unsigned size_class;
+	uint64_t off;      /* of the block */
+	uint64_t bytes;
+	char *content;     /* bytes, to be written by the caller; the zero item behind is there */
+	bool published;
+};
+/* Room for a text of `bytes`, items of `item` bytes. 0 or negative errno. */
+int text_reserve(struct shv_tc *tc, uint64_t bytes, unsigned item, struct shv_text *t, const char *who) HIDDEN;
+void text_unreserve(struct shv_tc *tc, struct shv_text *t) HIDDEN;
+/* A string that is still HELD gets its first text: what is to be stored in it. */
+shv_ref text_first(struct shv_tc *tc, struct shv_text *t, shv_ref parent) HIDDEN;
+/*
+ * The string's text becomes t, if it still is *old. False: it is not (*old is what it is now); t stays reserved, to be tried again or
+ * to be dropped. A string that is changed under its lock always succeeds.
+ */
+bool text_commit(struct shv_tc *tc, struct shv_text *t, shv_ref parent, struct shv_string_shm *s, shv_ref *old) HIDDEN;
+/* t after a commit that failed and is not tried again. */
+void text_give_up(struct shv_tc *tc, struct shv_text *t) HIDDEN;
+/* The string is being freed (GONE(me)): so are its texts. */
+void text_forget(struct shv_tc *tc, const struct shv_string_shm *s) HIDDEN;
+/*
+ * Up to `size` bytes of the text `ref` of string `parent`, and its whole length in *bytes. 0; -EAGAIN: it was replaced meanwhile,
+ * look again; -EUCLEAN. Takes no lock and writes nothing.
+ */
+int text_read(const char *base, const struct shv_geo *g, shv_ref ref, shv_ref parent, void *out, uint64_t size, uint64_t *bytes) HIDDEN;
+/* Where the content of a text is that belongs to a live string: offset and bytes. The same errors. */
+int text_where(const char *base, const struct shv_geo *g, shv_ref ref, shv_ref parent, uint64_t *off, uint64_t *bytes) HIDDEN;
+/* Recovery: for_slots() over all before anything is counted. Texts that q's death left to nobody become GONE(q). */
+void text_settle(struct shv_member *m, uint32_t q, struct shv_slot_shm *s, uint32_t index, bool (*may)(void *, uint64_t off, uint64_t bytes),
+		 void *ctx) HIDDEN;
+
 /*
  * Bytes that a user policy's state takes in front of the header. It ends where the header begins, 8 before the payload, so its
  * start is aligned if this is so.

@@ -160,7 +160,7 @@ static int walk(struct check *c)
 	static void (*const rules[])(struct check *) = {
 		check_super, check_members, check_pages,         check_sums,     check_chunks,
 		check_slots, check_blocks,  check_thread_counts, check_policies, check_types,
-		check_names, check_lists,   check_page_use,
+		check_names, check_texts, check_lists,   check_page_use,
 	};
 
 	c->err = check_load(c);

@@ -139,6 +139,7 @@ void check_lock_word(struct check *c, uint64_t word, uint64_t index, const char 
 void check_policies(struct check *c) HIDDEN; /* check_tables.c */
 void check_types(struct check *c) HIDDEN;
 void check_names(struct check *c) HIDDEN;
+void check_texts(struct check *c) HIDDEN; /* check_texts.c; after check_blocks() */
 void check_pages(struct check *c) HIDDEN; /* check_pages.c */
 void check_sums(struct check *c) HIDDEN;
 void check_chunks(struct check *c) HIDDEN;

@@ -123,6 +123,26 @@ struct shv_name_shm {
 };
 #define SHV_NAME_MAX 255u
 
+/*
+ * The payload of a part that holds a string's text. A new text is made as a part of its own, and one store of its reference in the
+ * string commits it; then the part that it replaced goes. `replaces` says which that was, for whoever finds the string after
+ * a death in between.
+ */
+struct shv_text_shm {
+	uint32_t link;     /* as above */
+	uint32_t spare;
+	uint64_t parent;   /* shv_ref of the string */
+	uint64_t replaces; /* shv_ref of a part, or 0; that part is mostly gone */
+	uint64_t bytes;    /* of the text, a multiple of the item size; the zero behind it not counted */
+	char text[8];      /* bytes, and a zero item */
+};
+
+/* The payload of a string. */
+struct shv_string_shm {
+	uint64_t link;     /* first 4 bytes as above */
+	uint64_t text;     /* shv_ref of a part; 0 = empty. atomic */
+};
+
 /* ---- pages ----------------------------------------------------------------------------------- */
 
 /* Page map entry: state 4 | process 12 | live count or table 16 | process generation 32 (high). 0 = free. */
@@ -323,7 +343,8 @@ struct shv_super_shm {
 	uint64_t names_used;         /* entries and tombstones in the table */
 	uint64_t names_live;         /* names */
 	uint64_t condemned;          /* lock objects that wait for their last value; advisory */
-	uint64_t spare1[4];
+	uint64_t texts;              /* 0 as long as no string was ever given a text */
+	uint64_t spare1[3];
 
 	/* Ranks: recovery < names < types < policies < pool */
 	struct shv_syslock_shm recovery, names, types_lock, policies_lock, pool;

@@ -10,6 +10,7 @@ libshv_internal_la_SOURCES += \
 	%D%/check_members.c \
 	%D%/check_pages.c \
 	%D%/check_tables.c \
+	%D%/check_texts.c \
 	%D%/directory.c \
 	%D%/heap.c \
 	%D%/layout.h \
@@ -18,4 +19,5 @@ libshv_internal_la_SOURCES += \
 	%D%/process.c \
 	%D%/recover.c \
 	%D%/table.c \
+	%D%/text.c \
 	%D%/thread.c

@@ -10,6 +10,7 @@
  *   R1  intents that q may have left under other locks: take and release each lock
  *   R2  q's list is closed; its head was noted in the intent before, since closing forgets it
  *   R3  slots on that list become FREE: their blocks lie on q's pages and count as dead
+ *   R3a texts of strings that q had begun to change or to free (arena/text.c): withdrawn in q's name
  *   R4  walk over all slots: HELD(q) -> FREE; GONE(q) -> FREE, LOST, or an orphan to free, by whose page it lies on;
  *       what lives on q's pages is counted on its first and last page; locks held by q's threads get the died bit
  *   R5  q's pages become ORPHAN(count), INTERIOR, or are punched and free
@@ -231,6 +232,25 @@ static bool visit(struct recovery *r, struct shv_slot_shm *s, uint32_t index)
 	if (r->locks && (slot_state(w) == SHV_SLOT_LIVE || slot_state(w) == SHV_SLOT_CONDEMNED))
 		sweep_lock(r, w, what);
 	return ok;
+}
+
+/*
+ * Of a repetition, some pages may be orphaned already, with counts that are final. A text that lies on such a page and on one that is
+ * still to be counted stays; who replaced it, or changes the string next, drops it.
+ */
+static bool ends_agree(void *ctx, uint64_t off, uint64_t bytes)
+{
+	struct recovery *r = ctx;
+	uint64_t first = page_of(&r->m->geo, off), last = page_of(&r->m->geo, off + bytes - 1), mine = pages_of_q(r);
+
+	return last < r->pages && (load_acquire(page_entry(r->m->base, &r->m->geo, first)) == mine) ==
+					  (load_acquire(page_entry(r->m->base, &r->m->geo, last)) == mine);
+}
+
+static bool visit_text(struct recovery *r, struct shv_slot_shm *s, uint32_t index)
+{
+	text_settle(r->m, r->q, s, index, ends_agree, r);
+	return true;
 }
 
 static bool for_slots(struct recovery *r, bool (*f)(struct recovery *, struct shv_slot_shm *, uint32_t))
@@ -543,6 +563,8 @@ static int put_in_order(struct recovery *r)
 	close_list(r);
 	free_chain(r);
 	CRASH_POINT("recover-list");
+	if (load_relaxed(&super_of(r->m->base)->texts))
+		for_slots(r, visit_text);
 	if (!for_slots(r, visit))
 		goto out;
 	CRASH_POINT("recover-walked");

@@ -12,6 +12,7 @@ shvinclude_HEADERS = \
 	%D%/shv/arena.h \
 	%D%/shv/value.h \
 	%D%/shv/raw.h \
+	%D%/shv/string.h \
 	%D%/shv/array.h \
 	%D%/shv/ptr.h \
 	%D%/shv/inspect.h

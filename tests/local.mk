@@ -106,7 +106,7 @@ support_sources = \
 # --- how they are built ---------------------------------------------------------
 
 white_tests = $(unit_tests) $(corrupt_tests) $(step_tests)
-EXTRA_DIST += %D%/fault/scenarios.h
+EXTRA_DIST += %D%/fault/scenarios.h %D%/fault/scenarios_string.h
 if FAULT_INJECTION
 white_tests += $(fault_tests)
 endif

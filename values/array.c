@@ -21,13 +21,18 @@ SHV_API void *shv_raw_array_new(shv_arena *a, const shv_type *item, size_t n, co
 SHV_API size_t shv_len(const shv_value *v)
 {
 	struct shv_object o;
-	int r = value_find(v, &o, true, "shv_len");
+	uint64_t n = 0;
+	int r = object_find(v, &o, "shv_len");
 
-	if (r) {
-		errno = -r;
-		return 0;
+	if (!r && what_kind(o.what) == SHV_KIND_STRING) {
+		r = string_len(&o, &n, "shv_len");
+	} else if (!r) {
+		r = value_find(v, &o, true, "shv_len");
+		n = r ? 0 : object_len(&o);
 	}
-	return object_len(&o);
+	if (r)
+		errno = -r;
+	return n;
 }
 
 SHV_API void *shv_at(shv_value *v, size_t i)

@@ -217,7 +217,7 @@ static bool writer_in(const struct shv_view *v, uint64_t word)
 static bool copy_payload(const struct shv_view *v, const struct view_object *o, void *to, size_t n)
 {
 	const uint64_t *lock = view_lock_address(v, o);
-	const void *from = v->base + o->payload;
+	const void *from = v->base + o->content;
 
 	for (int i = 0; lock && i < QUIET_TRIES; i++) {
 		uint64_t before = load_acquire(lock); /* pairs: P-lock, P-peek */
@@ -243,12 +243,26 @@ static const struct shv_slot_shm *slot_of(const struct shv_view *v, const struct
 	return slots ? slots + o->index % SHV_SLOTS_PER_CHUNK : NULL;
 }
 
-/* n bytes of the payload of o, as it was while it lived. 0 or -ESTALE. */
+/* A text is never torn, but it may have gone while it was copied. False: it was replaced. */
+static bool copy_text(const struct shv_view *v, const struct view_object *o, void *to, size_t n)
+{
+	struct view_object now = *o;
+
+	copy_once(to, v->base + o->content, n);
+	fence_acquire(); /* pairs: P-publish */
+	return !o->text || (view_text(v, &now) && now.text == o->text);
+}
+
+/*
+ * n bytes of what o holds, as it was while it lived. 0 or -ESTALE; a string whose text goes while it is read counts
+ * as torn.
+ */
 static int read_payload(const struct shv_view *v, const struct view_object *o, void *to, size_t n, bool *torn,
 			const char *who)
 {
 	const struct shv_slot_shm *slot = slot_of(v, o);
-	bool cut = slot && copy_payload(v, o, to, n);
+	bool string = what_kind(o->what) == SHV_KIND_STRING;
+	bool cut = slot && (string ? !copy_text(v, o, to, n) : copy_payload(v, o, to, n));
 
 	if (!slot || !view_same(slot, o->word))
 		return fail(-ESTALE, "%s: the object of reference %#llx was freed meanwhile", who,
@@ -262,18 +276,24 @@ SHV_API ssize_t shv_value_bytes(shv_arena *a, shv_ref ref, void *buf, size_t siz
 {
 	struct view_object o;
 	struct shv_view v;
-	size_t n;
+	bool cut = false;
+	size_t n = 0;
 	int r;
 
 	if (!buf && size)
 		return fail(-EINVAL, "%s: buf is NULL", __func__);
 	r = view_open(&v, a, __func__, false);
-	if (!r)
+	for (int i = 0; !r && i < QUIET_TRIES; i++) {
 		r = view_find(&v, ref, __func__, &o);
-	if (r)
-		return r;
-	n = o.bytes < size ? o.bytes : size;
-	r = read_payload(&v, &o, buf, n, torn, __func__);
+		if (r)
+			break;
+		n = o.bytes < size ? o.bytes : size;
+		r = read_payload(&v, &o, buf, n, &cut, __func__);
+		if (!cut || what_kind(o.what) != SHV_KIND_STRING)
+			break;
+	}
+	if (!r && torn)
+		*torn = cut;
 	return r ? r : (ssize_t)n;
 }
 
@@ -291,11 +311,12 @@ static uint64_t items_for_text(const struct view_object *o, size_t size)
 }
 
 static ssize_t print_items(const struct shv_view *v, const struct view_object *o, char *buf, size_t size,
-			   const char *who)
+			   bool *torn, const char *who)
 {
 	const struct shv_type *t = type_by_id(v->base, v->g, what_type(o->what));
 	uint64_t n = items_for_text(o, size), bytes = n * o->item_bytes;
-	bool array = what_kind(o->what) == SHV_KIND_ARRAY || what_kind(o->what) == SHV_KIND_RAW_ARRAY;
+	bool array = what_kind(o->what) == SHV_KIND_ARRAY || what_kind(o->what) == SHV_KIND_RAW_ARRAY ||
+		     what_kind(o->what) == SHV_KIND_STRING;
 	_Alignas(16) char small[TEXT_STACK];
 	char *copy = small;
 	ssize_t r;
@@ -307,7 +328,7 @@ static ssize_t print_items(const struct shv_view *v, const struct view_object *o
 		copy = malloc(bytes);
 	if (!copy)
 		return fail(-ENOMEM, "%s: no memory for a copy of %llu bytes", who, (unsigned long long)bytes);
-	r = read_payload(v, o, copy, bytes, NULL, who);
+	r = read_payload(v, o, copy, bytes, torn, who);
 	if (!r)
 		r = type_print(t, copy, n, array, buf, size);
 	if (copy != small)
@@ -319,20 +340,24 @@ SHV_API ssize_t shv_value_text(shv_arena *a, shv_ref ref, char *buf, size_t size
 {
 	struct view_object o;
 	struct shv_view v;
-	int r;
+	bool torn = false;
+	ssize_t r;
 
 	if (!buf && size)
 		return fail(-EINVAL, "%s: buf is NULL", __func__);
-	r = view_open(&v, a, __func__, false);
-	if (!r)
-		r = view_find(&v, ref, __func__, &o);
-	if (r)
-		return r;
-	if (what_kind(o.what) != SHV_KIND_LOCK)
-		return print_items(&v, &o, buf, size, __func__);
 	if (size)
 		buf[0] = 0;
-	return 0;
+	r = view_open(&v, a, __func__, false);
+	for (int i = 0; !r && i < QUIET_TRIES; i++) {
+		r = view_find(&v, ref, __func__, &o);
+		if (r || what_kind(o.what) == SHV_KIND_LOCK)
+			break;
+		r = print_items(&v, &o, buf, size, &torn, __func__);
+		if (r < 0 || !torn || what_kind(o.what) != SHV_KIND_STRING || i + 1 == QUIET_TRIES)
+			break;
+		r = 0; /* the text was replaced: look at the new one */
+	}
+	return r;
 }
 
 SHV_API ssize_t shv_value_name(shv_arena *a, shv_ref ref, char *buf, size_t size)

@@ -45,7 +45,9 @@ static int shape_of(const struct object_plan *p, unsigned policy, const struct s
 	s->lead = up(front + SHV_HEADER_SIZE, align) - SHV_HEADER_SIZE;
 	if (s->lead / 8 > SHV_SLOT_LEAD_MASK)
 		return fail(-EINVAL, "%s: the type's alignment of %u is more than the format can hold", p->who, align);
-	if (__builtin_mul_overflow(p->type ? p->type->size : 8, p->n, &s->payload) || s->payload > SHV_MAX_CAPACITY)
+	if (p->kind == SHV_KIND_STRING)
+		s->payload = sizeof(struct shv_string_shm);
+	else if (__builtin_mul_overflow(p->type ? p->type->size : 8, p->n, &s->payload) || s->payload > SHV_MAX_CAPACITY)
 		return fail(-EOVERFLOW, "%s: n is %zu: so many items of %zu bytes are more than memory", p->who, p->n, p->type->size);
 	s->block = s->lead + SHV_HEADER_SIZE + (s->payload < 8 ? 8 : s->payload);
 	if (s->block > p->a->m->geo.capacity)
@@ -138,7 +140,11 @@ static int write_block(struct making *k)
 	r = make_lock(k, header);
 	if (r)
 		return r;
-	if (k->p->init && k->s.payload)
+	if (k->p->kind == SHV_KIND_STRING) {
+		struct shv_string_shm *string = (struct shv_string_shm *)(void *)payload;
+		string->link = 0;
+		store_relaxed(&string->text, text_first(k->tc, k->p->text, k->slot | (uint64_t)slot_gen(load_relaxed(&slot->word)) << 32));
+	} else if (k->p->init && k->s.payload)
 		memcpy(payload, k->p->init, k->s.payload);
 	else
 		wipe(k->tc, payload, k->s.payload < 8 ? 8 : k->s.payload);
@@ -221,6 +227,8 @@ int object_bytes(const struct shv_object *o, uint64_t *bytes, const char *who)
 	const struct shv_type *t = object_type(o);
 	uint64_t n = object_len(o);
 
+	if (unlikely(what_kind(o->what) == SHV_KIND_STRING))
+		return fail(-EINVAL, "%s: the value is a string: use shv_string_get(), shv_string_set() and their kin", who);
 	if (!t || __builtin_mul_overflow(n, (uint64_t)t->size, bytes) || *bytes > object_room(o))
 		return fail(-EUCLEAN, "%s: the object's type or length in the arena is damaged", who);
 	return 0;
@@ -234,10 +242,12 @@ int value_find(const void *p, struct shv_object *o, bool raw_too, const char *wh
 	if (unlikely(r))
 		return r;
 	k = what_kind(o->what);
-	if (likely(k == SHV_KIND_VALUE || k == SHV_KIND_ARRAY || k == SHV_KIND_STRING))
+	if (likely(k == SHV_KIND_VALUE || k == SHV_KIND_ARRAY))
 		return 0;
 	if (raw_too && (k == SHV_KIND_RAW || k == SHV_KIND_RAW_ARRAY))
 		return 0;
+	if (k == SHV_KIND_STRING)
+		return fail(-EINVAL, "%s: %p is a string: use shv_string_get(), shv_string_set() and their kin", who, p);
 	return fail(-EINVAL, "%s: %p is %s, not a value: use the functions for those", who, p,
 		    k == SHV_KIND_LOCK ? "a lock object" : "a raw object");
 }
@@ -305,6 +315,8 @@ int object_free(void *p, unsigned kinds, const char *who)
 	if (t.policy != SHV_POL_RAW)
 		waiters = lock_retire(&t);
 	CRASH_POINT("free-retired");
+	if (unlikely(what_kind(o.what) == SHV_KIND_STRING))
+		text_forget(tc, object_payload(&o));
 	if (unlikely(load_relaxed(o.header) & SHV_HDR_NAMED)) /* pairs: P-named */
 		name_forget(tc, o.index | (uint64_t)(slot_gen(o.word) - 1) << 32);
 	store_relaxed(&tc->thread->freed, tc->thread->freed + 1);

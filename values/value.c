@@ -46,7 +46,7 @@ SHV_API shv_value *shv_value_new(shv_arena *a, const shv_type *type, const void 
 
 SHV_API int shv_value_free(shv_value *v)
 {
-	if (likely(free_fast(v, 1u << SHV_KIND_VALUE | 1u << SHV_KIND_ARRAY | 1u << SHV_KIND_STRING)))
+	if (likely(free_fast(v, 1u << SHV_KIND_VALUE | 1u << SHV_KIND_ARRAY)))
 		return 0;
 	return object_free(v, 1u << SHV_KIND_VALUE | 1u << SHV_KIND_ARRAY | 1u << SHV_KIND_STRING, "shv_value_free");
 }
@@ -79,8 +79,10 @@ SHV_API const shv_type *shv_value_type(const void *p)
 {
 	struct shv_object o;
 	const shv_type *t;
-	int r = value_find(p, &o, true, "shv_value_type");
+	int r = object_find(p, &o, "shv_value_type");
 
+	if (!r && what_kind(o.what) != SHV_KIND_STRING)
+		r = value_find(p, &o, true, "shv_value_type");
 	if (r)
 		return null_with(r);
 	t = object_type(&o);

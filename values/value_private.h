@@ -21,6 +21,7 @@ struct object_plan {
 	const void *init;            /* n items, or NULL */
 	const shv_lockspec *lock;    /* NULL: raw */
 	unsigned kind;               /* enum shv_kind */
+	struct shv_text *text;       /* strings: reserved and written; the string's if it was made, else still the caller's */
 };
 /* The payload of a new object, published; NULL with errno. */
 void *object_make(const struct object_plan *p) HIDDEN;
@@ -51,6 +52,11 @@ const struct shv_type *object_type(const struct shv_object *o) HIDDEN;
 int value_find(const void *p, struct shv_object *o, bool raw_too, const char *who) HIDDEN;
 /* Both for reading and writing: also that the attachment can write, and the thread's cache in *tc. */
 int value_find_rw(const void *p, struct shv_object *o, struct shv_tc **tc, bool raw_too, const char *who) HIDDEN;
+
+/* ---- string.c ---------------------------------------------------------------------------------------------- */
+
+/* Characters of a string. 0 or negative errno. */
+int string_len(const struct shv_object *o, uint64_t *len, const char *who) HIDDEN;
 
 /* ---- lock.c ------------------------------------------------------------------------------------------------ */
 

@@ -195,6 +195,37 @@ static bool is_array(unsigned kind)
 }
 
 /* Items and bytes of the payload; false if they do not fit into the block. */
+/* Where the text of a string is, which may be replaced meanwhile. False: what is there is no text. */
+bool view_text(const struct shv_view *v, struct view_object *o)
+{
+	const struct shv_string_shm *s = (const void *)(v->base + o->payload);
+	shv_ref self = (shv_ref)slot_gen(o->word) << 32 | o->index;
+
+	for (int i = 0; i < LOOKS; i++) {
+		const struct shv_slot_shm *slots;
+		uint32_t index;
+
+		o->text = load_acquire(&s->text);
+		o->len = o->bytes = 0;
+		if (!o->text)
+			return true;
+		index = (uint32_t)o->text;
+		slots = view_chunk(v, index / SHV_SLOTS_PER_CHUNK);
+		if (!slots)
+			continue;
+		switch (text_where(v->base, v->g, o->text, self, &o->content, &o->bytes)) {
+		case 0:
+			o->len = o->item_bytes ? o->bytes / o->item_bytes : 0;
+			return o->content + o->bytes <= v->g->data_off + (v->pages << SHV_PAGE_SHIFT);
+		case -EAGAIN:
+			continue;
+		default:
+			return false;
+		}
+	}
+	return false;
+}
+
 static bool measure(const struct shv_view *v, struct view_object *o)
 {
 	unsigned kind = what_kind(o->what), lead = slot_lead(o->word);
@@ -203,6 +234,8 @@ static bool measure(const struct shv_view *v, struct view_object *o)
 	o->item_bytes = 0;
 	o->len = 1;
 	o->bytes = 0;
+	o->text = 0;
+	o->content = o->payload;
 	switch (kind) {
 	case SHV_KIND_LOCK:
 		return lead >= 8;
@@ -221,6 +254,8 @@ static bool measure(const struct shv_view *v, struct view_object *o)
 			return false;
 		o->len = word_at(v, o->payload - SHV_HEADER_SIZE - lead);
 	}
+	if (kind == SHV_KIND_STRING)
+		return room >= sizeof(struct shv_string_shm) && view_text(v, o);
 	if (o->item_bytes && o->len > room / o->item_bytes)
 		return false;
 	o->bytes = o->len * o->item_bytes;

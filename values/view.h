@@ -64,6 +64,8 @@ struct view_object {
 	uint64_t lock;            /* last 8 bytes of the lead, 0 if there is none */
 	uint64_t entry;           /* page map entry of the block's first page */
 	uint64_t payload;         /* offset */
+	uint64_t text;            /* strings: reference of the text; where `content` and `bytes` come from */
+	uint64_t content;         /* offset of what the object holds: its payload, or a string's text */
 	uint64_t block_bytes;
 	uint64_t item_bytes, len, bytes;
 };
@@ -84,6 +86,8 @@ int view_look(const struct shv_view *v, const struct shv_slot_shm *slot, uint32_
  * names `who`.
  */
 int view_find(const struct shv_view *v, shv_ref ref, const char *who, struct view_object *o) HIDDEN;
+/* Again: where the text of a string is. False: damaged, or it changes too quickly. */
+bool view_text(const struct shv_view *v, struct view_object *o) HIDDEN;
 /* Is the object that was looked at still the same one? Orders the reads before it. */
 static inline bool view_same(const struct shv_slot_shm *slot, uint64_t word)
 {

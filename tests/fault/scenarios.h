@@ -645,6 +645,8 @@ static void lost_by_dead_freer(struct stage *s)
 	waitpid(pid, NULL, 0);
 }
 
+#include "fault/scenarios_string.h"
+
 static const struct scenario scenarios[] = {
 	{ "create, cold", none, NULL, create_values, acknowledged_are_there, false },
 	{ "create, warm", none, warm_child, create_values, acknowledged_are_there, false },
@@ -662,6 +664,13 @@ static const struct scenario scenarios[] = {
 	{ "free named", survivor_names, warm_child, free_named, named_freed, false },
 	{ "names table grows", many_names, warm_child, publish_more, names_are_there, false },
 	{ "find or new", none, warm_child, find_or_new, found, false },
+	{ "create strings", none, warm_child, create_strings, strings_are_whole, false },
+	{ "set strings", survivor_strings, warm_child, set_strings, strings_were_set, false },
+	{ "set strings of dead setters", dead_setters, warm_child, set_strings, strings_were_set, true },
+	{ "append to strings", survivor_strings, warm_child, append_strings, strings_were_appended, false },
+	{ "free strings", survivor_strings, warm_child, free_strings, strings_were_freed, false },
+	{ "free strings of dead setters", dead_setters, warm_child, free_strings, strings_were_freed, true },
+	{ "recover setters", dead_setters, warm_child, recover, setters_in_order, true },
 	{ "shared locks", none, warm_child, shared_locks, sound, false },
 	{ "types and policies", none, warm_child, tables, sound, false },
 	{ "trim", none, warm_child, trim, sound, false },
