@@ -310,6 +310,33 @@ static inline int object_find(const void *p, struct shv_object *o, const char *w
 }
 int object_fail(int code, const void *p, const char *who) HIDDEN;
 
+/*
+ * Set a flag in the header of an object that others may free meanwhile: only if what is there is still its header. False: it is
+ * gone.
+ */
+static inline bool object_mark(const struct shv_object *o, uint64_t flag)
+{
+	for (;;) {
+		uint64_t h = load_acquire(o->header);
+
+		if (load_acquire(&o->slot->word) != o->word)
+			return false;
+		if ((h & flag) || cas64(o->header, &h, h | flag))
+			return true;
+	}
+}
+
+/* Take it away again, if it is there. */
+static inline void object_unmark(const struct shv_object *o, uint64_t flag)
+{
+	for (;;) {
+		uint64_t h = load_acquire(o->header);
+
+		if (load_acquire(&o->slot->word) != o->word || !(h & flag) || cas64(o->header, &h, h & ~flag))
+			return;
+	}
+}
+
 static inline uint64_t object_off(const struct shv_object *o)
 {
 	return what_offset(o->what);

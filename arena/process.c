@@ -18,6 +18,7 @@
 
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -238,6 +239,8 @@ int process_register(struct shv_member *m)
 	int r;
 
 	heap_after_fork(m);
+	/* For those who wait until a content changes (values/wait.c). Where the kernel refuses they look again now and then. */
+	(void)syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0);
 	r = register_in(m, 0, m->geo.max_processes);
 	return r != -EUSERS ? r :
 	       fail(-EUSERS, "arena '%s': its process table is full (%u): create it with a larger max_processes", m->name,

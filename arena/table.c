@@ -581,9 +581,9 @@ int name_publish(struct shv_tc *tc, struct shv_object *o, const char *name)
 	r = sys_lock(tc->m, RANK_NAMES);
 	if (!r) {
 		/* The mark is only a hint that there may be a name: set before, so that whoever frees the object looks. */
-		fetch_or_relaxed(o->header, SHV_HDR_NAMED);
+		bool there = object_mark(o, SHV_HDR_NAMED);
 		fence_full(); /* pairs: P-named */
-		r = target_alive(tc->m->base, &tc->m->geo, ref) ? insert_locked(tc, name, ref, part, size_class, &stale) :
+		r = there && target_alive(tc->m->base, &tc->m->geo, ref) ? insert_locked(tc, name, ref, part, size_class, &stale) :
 								   fail(-ESTALE, "shv_publish: the object was freed meanwhile");
 		sys_unlock(tc->m, RANK_NAMES);
 	}

@@ -14,6 +14,7 @@ shvinclude_HEADERS = \
 	%D%/shv/raw.h \
 	%D%/shv/string.h \
 	%D%/shv/array.h \
+	%D%/shv/bulk.h \
 	%D%/shv/ptr.h \
 	%D%/shv/inspect.h
 

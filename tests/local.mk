@@ -44,6 +44,8 @@ api_tests = \
 	%D%/api/test_dlopen \
 	%D%/api/test_errors \
 	%D%/api/test_guard \
+	%D%/api/test_wait \
+	%D%/api/test_bulk \
 	%D%/api/test_inspect \
 	%D%/api/test_lock \
 	%D%/api/test_lock_process \
@@ -91,6 +93,8 @@ TSAN_TESTS = \
 	%D%/unit/test_type \
 	%D%/unit/test_type_id \
 	%D%/api/test_guard \
+	%D%/api/test_wait \
+	%D%/api/test_bulk \
 	%D%/api/test_lock \
 	%D%/api/test_names \
 	%D%/api/test_policy \

@@ -114,7 +114,7 @@ static inline __attribute__((always_inline)) bool free_fast(void *p, unsigned ki
 	c = slot_class(o.word);
 	locked = policy >= SHV_POL_RECURSIVE && policy <= SHV_POL_HANDOFF;
 	if (unlikely((!locked && policy != SHV_POL_RAW && policy != SHV_POL_NONE) || c >= SHV_MAG_CLASSES ||
-		     (load_relaxed(o.header) & SHV_HDR_NAMED) ||
+		     (load_relaxed(o.header) & (SHV_HDR_NAMED | SHV_HDR_WATCHED)) ||
 		     load_acquire(&tc->page_map[(what_offset(o.what) - tc->data_off) >> SHV_PAGE_SHIFT]) != tc->own))
 		return false;
 	mag = &tc->mags[c * 2 + locked];

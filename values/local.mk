@@ -2,6 +2,7 @@
 
 libshv_internal_la_SOURCES += \
 	%D%/array.c \
+	%D%/bulk.c \
 	%D%/fast.h \
 	%D%/format.c \
 	%D%/inspect.c \
@@ -18,4 +19,5 @@ libshv_internal_la_SOURCES += \
 	%D%/value.c \
 	%D%/value_private.h \
 	%D%/view.c \
-	%D%/view.h
+	%D%/view.h \
+	%D%/wait.c

@@ -334,14 +334,18 @@ int target_release(struct lock_target *t, const char *who)
 		if (unlikely(r < 0))
 			return lock_error(r, who);
 		note_given(t, owner, 1);
+		content_changed(&t->o);
 		return 0;
 	}
-	if (!t->ops)
+	if (!t->ops) {
+		content_changed(&t->o);
 		return 0;
+	}
 	r = t->ops->release(t->state);
 	if (r < 0)
 		return lock_error(r, who);
 	note_given(t, t->tc->me, 1);
+	content_changed(&t->o);
 	return 0;
 }
 

@@ -317,6 +317,7 @@ int object_free(void *p, unsigned kinds, const char *who)
 	CRASH_POINT("free-retired");
 	if (unlikely(what_kind(o.what) == SHV_KIND_STRING))
 		text_forget(tc, object_payload(&o));
+	content_changed(&o);
 	if (unlikely(load_relaxed(o.header) & SHV_HDR_NAMED)) /* pairs: P-named */
 		name_forget(tc, o.index | (uint64_t)(slot_gen(o.word) - 1) << 32);
 	store_relaxed(&tc->thread->freed, tc->thread->freed + 1);

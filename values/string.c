@@ -86,6 +86,14 @@ static int lock(struct work *k)
 	return 0;
 }
 
+/* Releasing a lock tells who waits for another content; without one this does. */
+static int changed(struct work *k, int r)
+{
+	if (!r && !k->locked)
+		content_changed(&k->o);
+	return r;
+}
+
 static int unlock(struct work *k, int r)
 {
 	if (k->locked)
@@ -161,7 +169,7 @@ static int set(shv_value *v, const void *text, size_t n, unsigned item, const ch
 	old = load_acquire(&k.s->text);
 	while (!text_commit(k.tc, &t, k.ref, k.s, &old))
 		cpu_relax(); /* without a lock another one was faster: ours comes after it */
-	return unlock(&k, 0);
+	return unlock(&k, changed(&k, 0));
 }
 
 /* The present text with more behind it. The lock is held, or there is none; then -EAGAIN if somebody else was faster. */
@@ -217,7 +225,7 @@ static int append(shv_value *v, const void *text, size_t n, unsigned item, const
 		}
 		cpu_relax();
 	}
-	return unlock(&k, r == -EUCLEAN ? damaged(&k) : r);
+	return unlock(&k, r == -EUCLEAN ? damaged(&k) : changed(&k, r));
 }
 
 /* ---- reading --------------------------------------------------------------------------------------------- */

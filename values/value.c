@@ -188,7 +188,7 @@ __attribute__((no_sanitize("thread"))) static void copy_racing(void *out, const 
 		*to++ = load_relaxed(from++);
 }
 
-static int check_size(const struct shv_object *o, size_t size, const char *who)
+int value_check_size(const struct shv_object *o, size_t size, const char *who)
 {
 	const struct shv_type *t = what_kind(o->what) == SHV_KIND_VALUE ? type_basic(what_type(o->what)) : NULL;
 	uint64_t bytes;
@@ -267,6 +267,13 @@ static int access_end(struct access *x, int r)
 	return r < 0 ? r : r ? r : x->status;
 }
 
+/* Releasing a lock tells who waits for another content; without one this does. */
+static inline void changed(const struct access *x)
+{
+	if (!x->locked)
+		content_changed(&x->o);
+}
+
 static int check_pointer(const void *p, const char *what, const char *who)
 {
 	return likely(p != NULL) ? 0 : fail(-EINVAL, "%s: %s is NULL", who, what);
@@ -293,7 +300,7 @@ static int get(shv_value *v, void *out, size_t size, const char *who)
 	r = access_begin(&x, v, who);
 	if (unlikely(r))
 		return r;
-	r = check_size(&x.o, size, who);
+	r = value_check_size(&x.o, size, who);
 	if (likely(!r)) {
 		if (x.locked)
 			memcpy(out, object_payload(&x.o), size);
@@ -312,11 +319,12 @@ static int set(shv_value *v, const void *in, size_t size, const char *who)
 		r = access_begin(&x, v, who);
 	if (unlikely(r))
 		return r;
-	r = check_size(&x.o, size, who);
+	r = value_check_size(&x.o, size, who);
 	if (likely(!r)) {
 		CRASH_POINT("set-before");
 		copy_in_atomic(object_payload(&x.o), in, size);
 		CRASH_POINT("set-after");
+		changed(&x);
 	}
 	return access_end(&x, r);
 }
@@ -414,7 +422,7 @@ SHV_API int shv_peek(const shv_value *v, void *out, size_t size)
 	if (!r)
 		r = value_find(v, &o, true, "shv_peek");
 	if (!r)
-		r = check_size(&o, size, "shv_peek");
+		r = value_check_size(&o, size, "shv_peek");
 	if (r)
 		return r;
 	if (unlocked(&o)) {
@@ -483,6 +491,7 @@ SHV_API int shv_add(shv_value *v, int64_t delta, int64_t *now)
 	sum = add_int(object_payload(&x.o), t->size, type_class(t) == TYPE_SIGNED, x.locked, delta);
 	if (now)
 		*now = sum;
+	changed(&x);
 	return access_end(&x, 0);
 }
 
@@ -536,6 +545,7 @@ SHV_API int shv_addf(shv_value *v, double delta, double *now)
 	sum = x.locked ? addf_locked(object_payload(&x.o), t->size, delta) : addf_atomic(object_payload(&x.o), t->size, delta);
 	if (now)
 		*now = sum;
+	changed(&x);
 	return access_end(&x, 0);
 }
 
@@ -585,11 +595,13 @@ SHV_API int shv_compare_exchange(shv_value *v, void *expected, const void *desir
 		r = access_begin(&x, v, "shv_compare_exchange");
 	if (r)
 		return r;
-	r = check_size(&x.o, size, "shv_compare_exchange");
+	r = value_check_size(&x.o, size, "shv_compare_exchange");
 	if (!r) {
 		CRASH_POINT("cx-before");
 		r = x.locked ? exchange_locked(object_payload(&x.o), expected, desired, size) :
 			       exchange_atomic(object_payload(&x.o), expected, desired, size);
+		if (!r)
+			changed(&x);
 		if (r == -EAGAIN)
 			fail(r, "shv_compare_exchange: the content differs from *expected, which now holds it: decide anew");
 	}

@@ -58,6 +58,11 @@ int value_find_rw(const void *p, struct shv_object *o, struct shv_tc **tc, bool 
 /* Characters of a string. 0 or negative errno. */
 int string_len(const struct shv_object *o, uint64_t *len, const char *who) HIDDEN;
 
+/* ---- value.c ------------------------------------------------------------------------------------------------ */
+
+/* Has the content `size` bytes? 0, -EINVAL, -EUCLEAN. */
+int value_check_size(const struct shv_object *o, size_t size, const char *who) HIDDEN;
+
 /* ---- lock.c ------------------------------------------------------------------------------------------------ */
 
 /* The lock that serves an object: its own, or the lock object that it shares. */
@@ -83,6 +88,22 @@ bool place_owner_dead(const struct shv_place *at, uint32_t owner) HIDDEN;
 /* Check a lockspec for a new object: the stored policy; for SHARED the slot and generation, for POLICY the index. */
 int lockspec_check(shv_arena *a, const shv_lockspec *s, unsigned *policy, uint64_t *link, const struct shv_lock_policy **ops,
 		   const char *who) HIDDEN;
+/* ---- wait.c ------------------------------------------------------------------------------------------------- */
+
+/* Wake those who sleep in shv_wait() on this object. It may be gone, and something else in its place: then nothing is written. */
+void watchers_wake(const struct shv_object *o) HIDDEN;
+
+/*
+ * The content changed, or may have. Whoever sleeps has set the flag, made all running threads of all members pass a barrier
+ * (membarrier), and looked at the content then; so a plain look at the flag behind the change is enough. pairs: P-watch
+ */
+static inline void content_changed(const struct shv_object *o)
+{
+	fence_compiler();
+	if (unlikely(load_relaxed(o->header) & SHV_HDR_WATCHED))
+		watchers_wake(o);
+}
+
 /*
  * The common case of taking and giving back a value's own recursive or plain lock: nobody has it, nobody waits. False: nothing was
  * done. For the long way see lock.c, which says what the steps are for.
@@ -119,6 +140,7 @@ static inline bool own_lock_give(const struct shv_object *o, struct shv_tc *tc)
 	CRASH_POINT("lock-given");
 	fence_compiler();
 	store_relaxed(&tc->thread->held, tc->thread->held - 1);
+	content_changed(o);
 	return true;
 }
 

@@ -5,6 +5,7 @@
 
 #include <shv/arena.h>
 #include <shv/array.h>
+#include <shv/bulk.h>
 #include <shv/error.h>
 #include <shv/export.h>
 #include <shv/inspect.h>

@@ -129,6 +129,20 @@ SHV_API int shv_addf(shv_value *v, double delta, double *now);
  */
 SHV_API int shv_compare_exchange(shv_value *v, void *expected, const void *desired, size_t size);
 
+/*
+ * Sleep until the payload differs from what was seen: until it is not *seen any more, which has `size` bytes, all of it (for a
+ * string: its text, without the zero behind it). rel: how long at the most; NULL: for ever. Takes no lock and holds none, so it may
+ * well be the same again when this returns: look, decide, and wait again.
+ * Woken by each release of the value's lock and by shv_set(), shv_add() and their kin, in any process. What is written to a payload
+ * without lock or set (raw objects, SHV_NONE) is noticed after 30 ms at the latest, and so is everything on a read-only attachment.
+ * If several wait for one value, all are woken.
+ * Returns: 0 (it differs), -ETIMEDOUT, -ESTALE (freed meanwhile), -EINVAL (not a value, size, rel), -ENOMEM, -EUSERS,
+ *          -ENOTSUP (a user-supplied policy that is not registered here; such values are read under their lock).
+ * If the caller dies inside: the others do not notice. Source of the name and behaviour: C++'s atomic::wait, with a time.
+ * Since: 0.1
+ */
+SHV_API int shv_wait(shv_value *v, const void *seen, size_t size, const struct timespec *rel);
+
 /* References. */
 /* The reference of a value, raw object or lock; 0 with errno EINVAL or ESTALE. Since: 0.1 */
 SHV_API shv_ref shv_ref_of(const void *p);
