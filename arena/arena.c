@@ -614,6 +614,8 @@ SHV_API int shv_arena_detach(shv_arena *a)
 	base = a->base;
 	size = a->size;
 	arena_hide(a);
+	if (m)
+		tc_forget_handle(m, a);
 	if (!m) {
 		munmap(base, size);
 		close(a->fd);

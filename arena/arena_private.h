@@ -130,17 +130,22 @@ struct shv_waiting {
 #define SHV_QUARANTINE_NS UINT64_C(1000000000)
 
 struct shv_tc {
+	/* What the short ways of values/fast.h use comes first. */
 	uintptr_t base;             /* of the member's primary mapping */
-	size_t size;                /* 0: not valid (new process, or detached) */
-	struct shv_member *m;
-	char *data;                 /* address of pool page 0 */
-	uint64_t data_off, limit;   /* offsets between which blocks lie, as far as this thread knows: others are looked up slowly */
-	uint32_t chunks_limit;      /* the same for chunks */
-	uint64_t own;               /* page map entry of pages that are this process's */
-	uint64_t *chunk_tab;
-	uint64_t *page_map;
+	const struct shv_arena *handle; /* an attachment known to be good, mapped at `base`; NULL: ask */
 	struct shv_thread_shm *thread;
 	uint32_t me;                /* thread index + 1: the owner in lock words */
+	uint32_t chunks_limit;      /* chunks, as far as this thread knows: others are looked up slowly */
+	uint64_t low, span;         /* where headers' ends lie, for the same reason: offsets from low up to low + span */
+	uint64_t *chunk_tab;
+	char *data;                 /* address of pool page 0 */
+	uint64_t *page_map;
+	uint64_t data_off;          /* offset of pool page 0 */
+	uint64_t own;               /* page map entry of pages that are this process's */
+	uint32_t live, held;        /* low halves of slot words: LIVE and HELD by this process, nothing else */
+	uint64_t limit;             /* low + span */
+	size_t size;                /* of the mapping; 0: not valid (new process, or detached) */
+	struct shv_member *m;
 	uint32_t proc, gen;
 	uint32_t ranks;             /* the library's own locks held: bit = enum shv_rank */
 	uint32_t in_hook;           /* inside jemalloc: it must not be entered again */
@@ -173,6 +178,7 @@ static inline struct shv_tc *tc_get(struct shv_member *m)
 	return tc_get_slow(m);
 }
 void *shv_wiped_alloc(size_t size) HIDDEN; /* zeroed pages that read as zero again in a forked child; NULL */
+void tc_forget_handle(struct shv_member *m, const struct shv_arena *a) HIDDEN; /* the attachment ends */
 void tc_drop_all(struct shv_member *m) HIDDEN; /* detach: empties and invalidates every thread's cache of m */
 
 /* ---- where a pointer belongs -------------------------------------------------------------------- */

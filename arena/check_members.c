@@ -200,7 +200,9 @@ void check_lock_word(struct check *c, uint64_t word, uint64_t index, const char 
 {
 	uint32_t owner = lock_owner(word);
 
-	if (lock_depth(word) && (!recursive || !lock_is_held(word)))
+	bool freeing = (word & LOCK_DEPTH_MASK) == LOCK_FREEING && lock_is_held(word);
+
+	if (lock_depth(word) && !freeing && (!recursive || !lock_is_held(word)))
 		check_found(c, index, word, 0, "%s: recursion depth %u %s", what, lock_depth(word),
 			    lock_is_held(word) ? "in a lock that does not count" : "without a holder");
 	if (word & LOCK_DIED)

@@ -41,6 +41,7 @@ static uint64_t own_page(const struct shv_tc *tc)
 static void widen(struct shv_tc *tc)
 {
 	tc->limit = tc->data_off + (pool_pages(tc->m->base, &tc->m->geo) << SHV_PAGE_SHIFT);
+	tc->span = tc->limit - tc->low;
 	tc->chunks_limit = chunks_high(tc->m->base, &tc->m->geo);
 }
 

@@ -14,6 +14,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define SWEEP_WAIT_MS 50u
 
@@ -567,22 +568,49 @@ static int insert_locked(struct shv_tc *tc, const char *name, shv_ref ref, uint3
 	return 0;
 }
 
+/*
+ * Who frees a small object holds its lock, looks for the mark, and then lets the slot go by a plain store. If it holds the lock now,
+ * it may have looked before we set the mark: a few instructions, unless it was stopped or died just there. False: it is taking too long.
+ */
+static bool freer_has_passed(struct shv_tc *tc, struct shv_object *o)
+{
+	unsigned policy = what_policy(o->what);
+	struct timespec moment = { 0, 1000000 };
+
+	if (policy < SHV_POL_RECURSIVE || policy > SHV_POL_HANDOFF)
+		return true;
+	for (unsigned i = 0; i < 1100; i++) {
+		uint64_t w = load_acquire(object_lock_word(o));
+		if (load_acquire(&o->slot->word) != o->word || !lock_is_held(w) || (w & LOCK_DEPTH_MASK) != LOCK_FREEING)
+			return true;
+		if (i < 1000)
+			cpu_relax();
+		else if (owner_dead(tc->m, lock_owner(w), NULL))
+			return true; /* nothing came of it */
+		else
+			nanosleep(&moment, NULL);
+	}
+	return false;
+}
+
 int name_publish(struct shv_tc *tc, struct shv_object *o, const char *name)
 {
 	shv_ref ref = o->index | (uint64_t)slot_gen(o->word) << 32;
 	uint32_t part, stale = 0;
 	unsigned size_class;
 	uint64_t off;
+	bool there;
 	int r;
 
 	part = part_make(tc, name, ref, &off, &size_class);
 	if (!part)
 		return -errno;
+	/* The mark is only a hint that there may be a name: set before, so that whoever frees the object looks. */
+	there = object_mark(o, SHV_HDR_NAMED);
+	fence_full(); /* pairs: P-named */
+	there = there && freer_has_passed(tc, o);
 	r = sys_lock(tc->m, RANK_NAMES);
 	if (!r) {
-		/* The mark is only a hint that there may be a name: set before, so that whoever frees the object looks. */
-		bool there = object_mark(o, SHV_HDR_NAMED);
-		fence_full(); /* pairs: P-named */
 		r = there && target_alive(tc->m->base, &tc->m->geo, ref) ? insert_locked(tc, name, ref, part, size_class, &stale) :
 								   fail(-ESTALE, "shv_publish: the object was freed meanwhile");
 		sys_unlock(tc->m, RANK_NAMES);

@@ -242,8 +242,11 @@ static void tc_fill(struct shv_tc *tc, struct shv_member *m)
 	tc->base = (uintptr_t)m->base;
 	tc->data = m->base + m->geo.data_off;
 	tc->data_off = m->geo.data_off;
-	tc->limit = 0; /* the first look goes the slow way and finds out */
+	tc->low = m->geo.data_off + SHV_HEADER_SIZE;
+	tc->limit = tc->span = 0; /* the first look goes the slow way and finds out */
 	tc->own = page_make(SHV_PG_OWNED, l->proc, 0, l->gen);
+	tc->live = (uint32_t)slot_word(SHV_SLOT_LIVE, l->proc, 0, 0, 0);
+	tc->held = (uint32_t)slot_word(SHV_SLOT_HELD, l->proc, 0, 0, 0);
 	tc->next = l->tcs;
 	tc->prev = NULL;
 	if (l->tcs)
@@ -332,6 +335,15 @@ struct shv_tc *tc_get_slow(struct shv_member *m)
 	}
 	shv_tls_tc = tc;
 	return tc;
+}
+
+void tc_forget_handle(struct shv_member *m, const struct shv_arena *a)
+{
+	plock_acquire(&m->local->tc_lock);
+	for (struct shv_tc *tc = m->local->tcs; tc; tc = tc->next)
+		if (load_relaxed(&tc->handle) == a)
+			store_relaxed(&tc->handle, NULL);
+	plock_release(&m->local->tc_lock);
 }
 
 void tc_drop_all(struct shv_member *m)

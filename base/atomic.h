@@ -46,6 +46,16 @@ static inline void fence_full(void)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
+/* Keeps later loads behind the store of an earlier read-modify-write; on x86 that is one already. */
+static inline void fence_after_rmw(void)
+{
+#if defined(__x86_64__)
+	__asm__ __volatile__("" ::: "memory");
+#else
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
 /* Keeps the compiler from moving memory accesses of one thread across: enough against death at an instruction. */
 static inline void fence_compiler(void)
 {

@@ -5,6 +5,7 @@
  *
  *   low 32 bits, the futex: owner 20 | recursion 10 | waiters 1 | died 1      high 32 bits: sequence
  *
+ * recursion: how often more than once it was taken; all ones: the object is being freed.
  * owner: thread index + 1; 0 = free; OWNER_GONE = the object is freed. With `died` the word is free and the owner
  * field is the number of the dead holder's grave. Every change is one atomic on all 64 bits; only FUTEX_WAIT and WAKE take
  * the low half. The sequence advances at each release, so that readers without the lock see that a writer was there.
@@ -25,6 +26,7 @@
 #define LOCK_DEPTH_SHIFT 20
 #define LOCK_DEPTH_ONE (UINT64_C(1) << LOCK_DEPTH_SHIFT)
 #define LOCK_DEPTH_MASK (UINT64_C(0x3ff) << LOCK_DEPTH_SHIFT)
+#define LOCK_FREEING LOCK_DEPTH_MASK /* a depth that is never reached: the holder is about to free the object, and waits for nobody */
 #define LOCK_WAITERS (UINT64_C(1) << 30)
 #define LOCK_DIED (UINT64_C(1) << 31)
 #define LOCK_SEQ_ONE (UINT64_C(1) << 32)

@@ -14,9 +14,9 @@
  * A free lock word whose sequence begins far from those of earlier objects at this place, so that a waiter who looked at one of
  * them cannot take this word for it; and never a zero, which is what most other things begin with. From the generation, which is at hand: the old word would be a cache miss.
  */
-static inline uint64_t first_word(const struct shv_slot_shm *slot)
+static inline uint64_t first_word(uint64_t slot_word_)
 {
-	return (uint64_t)((slot_gen(load_relaxed(&slot->word)) + 1) * UINT32_C(2654435761)) << 32;
+	return (uint64_t)((slot_gen(slot_word_) + 1) * UINT32_C(2654435761)) << 32;
 }
 
 static inline struct shv_slot_shm *tc_slot(const struct shv_tc *tc, uint32_t i)
@@ -82,7 +82,7 @@ static inline __attribute__((always_inline)) void *make_fast(const struct shv_ar
 	off = what_offset(load_relaxed(&slot->what));
 	header = (uint64_t *)(void *)(tc->base + off + lead);
 	if (locked)
-		store_relaxed(header - 1, first_word(slot));
+		store_relaxed(header - 1, first_word(load_relaxed(&slot->word)));
 	store_relaxed(header, hdr_make(i, kind, policy, lead));
 	write_payload(header + 1, init, t->size);
 	CRASH_POINT("create-written");
@@ -93,6 +93,150 @@ static inline __attribute__((always_inline)) void *make_fast(const struct shv_ar
 }
 
 void free_with_care(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t index, uint64_t *header, uint64_t what, bool waiters) HIDDEN;
+
+/* ---- the shortest way: basic types of up to 8 bytes --------------------------------------------------------------- */
+
+/*
+ * Such an object has one of two blocks, 16 bytes without and 32 with a lock of its own, and all of its header but the slot is
+ * a constant of kind and policy; so few words are compared as wholes. 50 instructions to make, 60 to free.
+ */
+#define SMALL_LOCKED(policy) ((policy) >= SHV_POL_RECURSIVE && (policy) <= SHV_POL_HANDOFF)
+#define SMALL_LEAD(policy) (SMALL_LOCKED(policy) ? 8u : 0u)
+#define SMALL_CLASS(policy) (SMALL_LOCKED(policy) ? 2u : 1u)
+#define SMALL_MAG(policy) (SMALL_CLASS(policy) * 2u + SMALL_LOCKED(policy))
+#define HEADER_REST(kind, policy, lead) ((uint32_t)(hdr_make(0, (kind), (policy), (lead)) >> 32))
+
+static_assert(SHV_HEADER_SIZE + 8 == 16 && SHV_SLOTS_PER_CHUNK == 4096, "what the shortest way counts on");
+
+static inline __attribute__((always_inline)) void *make_small(const struct shv_arena *a, const struct shv_type *t, const void *init,
+							      unsigned kind, unsigned policy)
+{
+	struct shv_tc *tc = shv_tls_tc;
+	struct shv_mag *mag = &tc->mags[SMALL_MAG(policy)];
+	struct shv_slot_shm *slot;
+	uint64_t off, *header, word, x;
+	uint32_t i, n = mag->n;
+
+	if (unlikely(!t) || unlikely(load_relaxed(&tc->handle) != a) || unlikely(!n) || unlikely(!t->small))
+		return NULL;
+	mag->n = n - 1;
+	i = mag->slots[n - 1];
+	slot = tc_slot(tc, i);
+	CRASH_POINT("create-reserved");
+	off = what_offset(load_relaxed(&slot->what));
+	word = load_relaxed(&slot->word);
+	header = (uint64_t *)(void *)(tc->base + off + SMALL_LEAD(policy));
+	if (SMALL_LOCKED(policy))
+		store_relaxed(header - 1, first_word(word));
+	store_relaxed(header, (uint64_t)HEADER_REST(kind, policy, SMALL_LEAD(policy)) << 32 | i);
+	x = 0;
+	if (likely(init != NULL)) {
+		if (likely(t->small == 8))
+			memcpy(&x, init, 8);
+		else if (t->small == 4)
+			memcpy(&x, init, 4);
+		else
+			memcpy(&x, init, t->small);
+	}
+	header[1] = x;
+	CRASH_POINT("create-written");
+	store_relaxed(&slot->what, what_make(off, t->id, kind, policy));
+	/* pairs: P-publish */
+	store_release(&slot->word, (word & ~UINT64_C(0xffffffff)) | tc->live | slot_word(0, 0, SMALL_CLASS(policy), SMALL_LEAD(policy), 0));
+	CRASH_POINT("create-published");
+	store_relaxed(&tc->thread->created, tc->thread->created + 1);
+	return header + 1;
+}
+
+/* The free lock word is taken for good, the slot is ours then: a store will do. False: not free, or the object is gone. */
+static inline __attribute__((always_inline)) bool small_unlock_for_good(struct shv_tc *tc, uint64_t *lock, struct shv_slot_shm *slot, uint64_t word)
+{
+	uint64_t w = load_acquire(lock);
+
+	if (unlikely(w & ~LOCK_SEQ_MASK) || unlikely(load_acquire(&slot->word) != word))
+		return false;
+	store_relaxed(&tc->thread->held, tc->thread->held + 1);
+	fence_compiler();
+	if (unlikely(!cas64(lock, &w, w | LOCK_FREEING | tc->me))) {
+		store_relaxed(&tc->thread->held, tc->thread->held - 1);
+		return false;
+	}
+	fence_after_rmw(); /* pairs: P-named; a publisher marks the header and then waits for those who hold the lock like this */
+	CRASH_POINT("free-locked");
+	if (unlikely(load_relaxed(lock + 1) & (SHV_HDR_NAMED | SHV_HDR_WATCHED))) {
+		w = exchange_acq_rel(lock, (w & LOCK_SEQ_MASK) + LOCK_SEQ_ONE);
+		if (w & LOCK_WAITERS)
+			lock_wake(lock, 1);
+		store_relaxed(&tc->thread->held, tc->thread->held - 1);
+		return false;
+	}
+	/* Nobody changes the slot of a LIVE object whose own lock another holds. */
+	store_release(&slot->word, (word & ~UINT64_C(0xffffffff)) + (tc->held | UINT64_C(1) << SHV_SLOT_GEN_SHIFT) +
+					   slot_word(0, 0, SMALL_CLASS(SHV_POL_RECURSIVE), SMALL_LEAD(SHV_POL_RECURSIVE), 0));
+	CRASH_POINT("free-held");
+	return true;
+}
+
+static inline __attribute__((always_inline)) bool free_small(void *p, unsigned kind, unsigned policy)
+{
+	struct shv_tc *tc = shv_tls_tc;
+	const uint32_t shape = (uint32_t)slot_word(SHV_SLOT_LIVE, 0, SMALL_CLASS(policy), SMALL_LEAD(policy), 0);
+	struct shv_mag *mag = &tc->mags[SMALL_MAG(policy)];
+	uint64_t off = (uint64_t)((uintptr_t)p - tc->base), block, h, word, what, lw;
+	struct shv_slot_shm *slot;
+	uint32_t i, n;
+
+	if (unlikely(off - tc->low >= tc->span) || unlikely(off & 7))
+		return false;
+	h = load_relaxed((uint64_t *)p - 1);
+	i = (uint32_t)h;
+	if (unlikely((uint32_t)(h >> 32) != HEADER_REST(kind, policy, SMALL_LEAD(policy))) || unlikely(i >> 12 >= tc->chunks_limit))
+		return false;
+	slot = tc_slot(tc, i);
+	word = load_acquire(&slot->word); /* pairs: P-publish */
+	what = load_relaxed(&slot->what);
+	block = off - SHV_HEADER_SIZE - SMALL_LEAD(policy);
+	n = mag->n;
+	if (unlikely(((uint32_t)word & ~(uint32_t)(SHV_SLOT_PROC_MASK << SHV_SLOT_PROC_SHIFT)) != shape) ||
+	    unlikely((what & ~(SHV_WHAT_TYPE_MASK << SHV_WHAT_TYPE_SHIFT)) != (what_make(0, 0, kind, policy) | block >> 4)) || unlikely(block & 15) ||
+	    unlikely(load_acquire(&tc->page_map[(block - tc->data_off) >> SHV_PAGE_SHIFT]) != tc->own) || unlikely(n == mag->cap) ||
+	    unlikely(slot_gen(word) >= SHV_SLOT_GEN_MAX - 1)) /* a used-up slot is for the long way */
+		return false;
+	if (SMALL_LOCKED(policy)) {
+		uint64_t *lock = (uint64_t *)p - 2;
+		if (unlikely(!small_unlock_for_good(tc, lock, slot, word)))
+			return false;
+		lw = load_relaxed(lock);
+		/* Whoever announces itself between these two lines sleeps one poll too long, and then finds the object gone. */
+		if (unlikely(lw & LOCK_WAITERS)) {
+			fence_compiler();
+			store_relaxed(&tc->thread->held, tc->thread->held - 1);
+			store_relaxed(&tc->thread->freed, tc->thread->freed + 1);
+			free_with_care(tc, slot, i, (uint64_t *)p - 1, what, true);
+			return true;
+		}
+		store_release(lock, ((lw & LOCK_SEQ_MASK) + LOCK_SEQ_ONE) | LOCK_OWNER_GONE);
+		fence_compiler();
+		store_relaxed(&tc->thread->held, tc->thread->held - 1);
+	} else {
+		CRASH_POINT("free-locked");
+		if (unlikely(!cas64(&slot->word, &word, (word & ~UINT64_C(0xffffffff)) + (tc->held | UINT64_C(1) << SHV_SLOT_GEN_SHIFT) +
+								slot_word(0, 0, SMALL_CLASS(policy), SMALL_LEAD(policy), 0))))
+			return false;
+		fence_after_rmw();
+		CRASH_POINT("free-held");
+		if (unlikely(load_relaxed((uint64_t *)p - 1) & (SHV_HDR_NAMED | SHV_HDR_WATCHED))) { /* pairs: P-named */
+			store_relaxed(&tc->thread->freed, tc->thread->freed + 1);
+			free_with_care(tc, slot, i, (uint64_t *)p - 1, what, false);
+			return true;
+		}
+	}
+	store_relaxed(&tc->thread->freed, tc->thread->freed + 1);
+	store_relaxed(&slot->what, block >> 4);
+	mag->slots[n] = i;
+	mag->n = n + 1;
+	return true;
+}
 
 /*
  * Own page, an own built-in lock that is free, or none, no name. LIVE becomes HELD(me) at once: what a death leaves is an object
@@ -138,6 +282,7 @@ static inline __attribute__((always_inline)) bool free_fast(void *p, unsigned ki
 		}
 		return false;
 	}
+	fence_after_rmw();
 	CRASH_POINT("free-held");
 	if (locked) {
 		lw = load_relaxed(o.header - 1);

@@ -90,7 +90,7 @@ static int make_lock(struct making *k, uint64_t *header)
 	case SHV_POL_RECURSIVE:
 	case SHV_POL_PLAIN:
 	case SHV_POL_HANDOFF:
-		store_relaxed(word, first_word(slot_fast(k->tc->m->base, &k->tc->m->geo, k->slot)));
+		store_relaxed(word, first_word(load_relaxed(&slot_fast(k->tc->m->base, &k->tc->m->geo, k->slot)->word)));
 		break;
 	case SHV_POL_SHARED:
 		store_relaxed(word, k->link);
@@ -179,6 +179,8 @@ static int plan(struct making *k)
 	k->tc = tc_get(p->a->m);
 	if (!k->tc)
 		return -errno;
+	if ((uintptr_t)p->a->base == k->tc->base)
+		store_relaxed(&k->tc->handle, p->a); /* known to be good: the short ways need not look again */
 	if (!p->type)
 		return 0;
 	r = p->type->id ? p->type->id : type_id(p->a->m, p->type);
@@ -314,6 +316,7 @@ int object_free(void *p, unsigned kinds, const char *who)
 	}
 	if (t.policy != SHV_POL_RAW)
 		waiters = lock_retire(&t);
+	fence_after_rmw();
 	CRASH_POINT("free-retired");
 	if (unlikely(what_kind(o.what) == SHV_KIND_STRING))
 		text_forget(tc, object_payload(&o));

@@ -17,15 +17,16 @@
 
 /* ---- the basic types -------------------------------------------------------------------------------------- */
 
+#define SMALL(T) (sizeof(T) <= 8 ? sizeof(T) : 0)
 #define BASIC(T, id_, format_, name_, code_, cls)                                                           \
 	{                                                                                                   \
 		.format = (format_), .name = (name_), .size = sizeof(T), .align = _Alignof(T), .id = (id_), \
-		.class_ = (cls), .code = (code_), .interned = true                                          \
+		.class_ = (cls), .code = (code_), .interned = true, .small = SMALL(T)                       \
 	}
 #define COMPLEX(T, id_, format_, name_, code_)                                                              \
 	{                                                                                                   \
 		.format = (format_), .name = (name_), .size = sizeof(T), .align = _Alignof(T), .id = (id_), \
-		.code = (code_), .complex_ = true, .interned = true                                         \
+		.code = (code_), .complex_ = true, .interned = true, .small = SMALL(T)                      \
 	}
 
 const struct shv_type shv_type_char_ = BASIC(char, TYPE_ID_CHAR, "c", "char", 'c', TYPE_CHAR);

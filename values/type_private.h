@@ -112,6 +112,7 @@ struct shv_type {
 	bool packed;                     /* somewhere inside, something does not lie where natural alignment puts it */
 	bool named;                      /* `name` was given: a variant of *plain */
 	bool interned;                   /* in the process's table (basic types count) */
+	uint8_t small;                   /* basic types of 1, 2, 4 or 8 bytes: so many; else 0 */
 	uint8_t depth;                   /* structures in structures, 0 if it contains none */
 	uint8_t dims;                    /* arrays of arrays, 0 if it is none */
 	size_t count;                    /* items or fields */

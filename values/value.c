@@ -33,36 +33,66 @@ static __attribute__((noinline)) void *raw_new_slow(shv_arena *a, const shv_type
 	return object_make(&p);
 }
 
-SHV_API shv_value *shv_value_new(shv_arena *a, const shv_type *type, const void *init, shv_lockspec lock)
+/* Not the shortest way. */
+static __attribute__((noinline)) void *value_new_other(shv_arena *a, const shv_type *type, const void *init, const shv_lockspec *lock)
 {
 	void *v = NULL;
 
-	if (likely(!lock.flags && lock.kind <= SHV_LOCK_PLAIN))
-		v = make_fast(a, type, init, SHV_KIND_VALUE, lock.kind == SHV_LOCK_PLAIN ? SHV_POL_PLAIN : SHV_POL_RECURSIVE);
-	else if (!lock.flags && lock.kind <= SHV_LOCK_NONE)
-		v = make_fast(a, type, init, SHV_KIND_VALUE, lock.kind);
-	return likely(v != NULL) ? v : value_new_slow(a, type, init, &lock);
+	if (!lock->flags && lock->kind <= SHV_LOCK_PLAIN)
+		v = make_fast(a, type, init, SHV_KIND_VALUE, lock->kind == SHV_LOCK_PLAIN ? SHV_POL_PLAIN : SHV_POL_RECURSIVE);
+	else if (!lock->flags && lock->kind <= SHV_LOCK_NONE)
+		v = make_fast(a, type, init, SHV_KIND_VALUE, lock->kind);
+	return v ? v : value_new_slow(a, type, init, lock);
 }
 
-SHV_API int shv_value_free(shv_value *v)
+static __attribute__((noinline)) void *raw_new_other(shv_arena *a, const shv_type *type, const void *init)
 {
-	if (likely(free_fast(v, 1u << SHV_KIND_VALUE | 1u << SHV_KIND_ARRAY)))
+	void *p = make_fast(a, type, init, SHV_KIND_RAW, SHV_POL_RAW);
+
+	return p ? p : raw_new_slow(a, type, init);
+}
+
+static __attribute__((noinline)) int value_free_other(shv_value *v)
+{
+	if (free_fast(v, 1u << SHV_KIND_VALUE | 1u << SHV_KIND_ARRAY))
 		return 0;
 	return object_free(v, 1u << SHV_KIND_VALUE | 1u << SHV_KIND_ARRAY | 1u << SHV_KIND_STRING, "shv_value_free");
 }
 
+static __attribute__((noinline)) int raw_free_other(void *p)
+{
+	if (free_fast(p, 1u << SHV_KIND_RAW | 1u << SHV_KIND_RAW_ARRAY))
+		return 0;
+	return object_free(p, 1u << SHV_KIND_RAW | 1u << SHV_KIND_RAW_ARRAY, "shv_raw_free");
+}
+
+SHV_API shv_value *shv_value_new(shv_arena *a, const shv_type *type, const void *init, shv_lockspec lock)
+{
+	void *v;
+
+	if (likely((lock.kind | lock.flags) <= SHV_LOCK_RECURSIVE)) { /* 0 or 1: recursive */
+		v = make_small(a, type, init, SHV_KIND_VALUE, SHV_POL_RECURSIVE);
+		if (likely(v != NULL))
+			return v;
+	}
+	return value_new_other(a, type, init, &lock);
+}
+
+SHV_API int shv_value_free(shv_value *v)
+{
+	return likely(free_small(v, SHV_KIND_VALUE, SHV_POL_RECURSIVE)) ? 0 : value_free_other(v);
+}
+
 SHV_API void *shv_raw_new(shv_arena *a, const shv_type *type, const void *init)
 {
-	void *p = make_fast(a, type, init, SHV_KIND_RAW, SHV_POL_RAW);
+	void *p = make_small(a, type, init, SHV_KIND_RAW, SHV_POL_RAW);
 
-	return likely(p != NULL) ? p : raw_new_slow(a, type, init);
+	return likely(p != NULL) ? p : raw_new_other(a, type, init);
 }
 
 SHV_API int shv_raw_free(void *p)
 {
-	if (likely(free_fast(p, 1u << SHV_KIND_RAW | 1u << SHV_KIND_RAW_ARRAY)))
-		return 0;
-	return object_free(p, 1u << SHV_KIND_RAW | 1u << SHV_KIND_RAW_ARRAY, "shv_raw_free");
+	return likely(free_small(p, SHV_KIND_RAW, SHV_POL_RAW)) ? 0 : raw_free_other(p);
 }
 
 /* ---- looking -------------------------------------------------------------------------------------------- */
