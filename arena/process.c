@@ -239,8 +239,11 @@ int process_register(struct shv_member *m)
 	int r;
 
 	heap_after_fork(m);
-	/* For those who wait until a content changes (values/wait.c). Where the kernel refuses they look again now and then. */
-	(void)syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0);
+	/*
+	 * To be among those whom the barriers of waiters reach (locks/word.c, values/wait.c). Where the kernel refuses, releases are
+	 * exchanges, and who waits for a content looks again now and then.
+	 */
+	shv_lock_biased = !syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0);
 	r = register_in(m, 0, m->geo.max_processes);
 	return r != -EUSERS ? r :
 	       fail(-EUSERS, "arena '%s': its process table is full (%u): create it with a larger max_processes", m->name,

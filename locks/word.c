@@ -3,8 +3,8 @@
  * The slow half of the lock word: waiting, deadlines, dead owners. See word.h for the word and docs/CONCURRENCY.md for
  * the orderings (P-lock, P-peek).
  *
- * A waiter announces itself by the waiters bit and sleeps on the low half for at most POLL_MS, then asks
- * whether the owner lives. A wake that was lost to somebody's death thus costs one poll, never a hang. Who has slept takes
+ * A waiter announces itself by the waiters bit and sleeps on the low half for at most 30 ms, then asks
+ * whether the owner lives; the first naps are shorter. A wake that was lost to somebody's death thus costs one poll, never a hang. Who has slept takes
  * the lock with the waiters bit set, since others may sleep too; that costs one superfluous wake at most.
  *
  * Take-over and burial compare all 64 bits that were judged: the sequence makes the word of one tenure unlike that
@@ -18,11 +18,15 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define SPINS 200
-#define POLL_MS 30
+#define FIRST_NAP_NS 100000 /* doubled with each nap, up to */
+#define POLL_NS 30000000
+
+bool shv_lock_biased;
 
 /* The low half of the word, where the kernel looks. */
 static uint32_t *futex_half(uint64_t *word)
@@ -50,11 +54,23 @@ static int64_t until(const struct timespec *deadline)
 	return ((int64_t)deadline->tv_sec - now.tv_sec) * 1000000000 + (deadline->tv_nsec - now.tv_nsec);
 }
 
-/* Sleep while the low half is `seen`, at most POLL_MS or up to the deadline. False: the deadline is over. */
-static bool nap(uint64_t *word, uint32_t seen, const struct timespec *deadline)
+/*
+ * The waiters bit is set; does everybody see it? A holder that runs has passed a barrier when this returns: either it sees the
+ * bit when it releases, or its release is seen by us now. True: the word is still what it was.
+ */
+static bool announced(const uint64_t *word, uint64_t w)
 {
-	struct timespec ts = { 0, POLL_MS * 1000000L };
+	(void)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0);
+	fence_full(); /* pairs: P-waiters */
+	return load_acquire(word) == w;
+}
 
+/* Sleep while the low half is `seen`, at most *ns (which grows) or up to the deadline. False: the deadline is over. */
+static bool nap(uint64_t *word, uint32_t seen, const struct timespec *deadline, long *ns)
+{
+	struct timespec ts = { 0, *ns };
+
+	*ns = *ns * 2 < POLL_NS ? *ns * 2 : POLL_NS;
 	if (deadline) {
 		int64_t left = until(deadline);
 		if (left <= 0)
@@ -108,6 +124,7 @@ int lock_acquire_slow(uint64_t *word, uint32_t me, enum lock_flavour flavour, bo
 {
 	bool slept = false;
 	unsigned spins = 0;
+	long sleep_ns = FIRST_NAP_NS;
 	uint32_t judged = 0;
 	uint64_t w = load_acquire(word);
 
@@ -149,7 +166,11 @@ int lock_acquire_slow(uint64_t *word, uint32_t me, enum lock_flavour flavour, bo
 			w |= LOCK_WAITERS;
 		}
 		CRASH_POINT("lock-wait");
-		if (!nap(word, (uint32_t)w, deadline))
+		if (!announced(word, w)) {
+			w = load_acquire(word);
+			continue;
+		}
+		if (!nap(word, (uint32_t)w, deadline, &sleep_ns))
 			return -ETIMEDOUT;
 		slept = true;
 		w = load_acquire(word);

@@ -238,6 +238,73 @@ static inline __attribute__((always_inline)) bool free_small(void *p, unsigned k
 	return true;
 }
 
+/* A small value with a recursive lock, found: what using it takes. */
+struct small {
+	struct shv_tc *tc;
+	uint64_t *lock;
+	struct shv_slot_shm *slot;
+	uint64_t word, lock_word; /* slot and lock as they were, in that order of looking: first the lock */
+	const struct shv_type *type;
+};
+
+static inline __attribute__((always_inline)) bool small_find(void *p, struct small *s)
+{
+	struct shv_tc *tc = shv_tls_tc;
+	const unsigned lead = SMALL_LEAD(SHV_POL_RECURSIVE);
+	uint64_t off = (uint64_t)((uintptr_t)p - tc->base), h, what;
+	uint32_t i;
+
+	if (unlikely(off - tc->low >= tc->span) || unlikely(off & 7))
+		return false;
+	h = load_relaxed((uint64_t *)p - 1);
+	i = (uint32_t)h;
+	if (unlikely(((uint32_t)(h >> 32) & ~(uint32_t)((SHV_HDR_NAMED | SHV_HDR_WATCHED) >> 32)) != HEADER_REST(SHV_KIND_VALUE, SHV_POL_RECURSIVE, lead)) ||
+	    unlikely(i >> 12 >= tc->chunks_limit))
+		return false;
+	s->tc = tc;
+	s->lock = (uint64_t *)p - 2;
+	s->lock_word = load_acquire(s->lock);
+	s->slot = tc_slot(tc, i);
+	s->word = load_acquire(&s->slot->word); /* pairs: P-publish */
+	what = load_relaxed(&s->slot->what);
+	s->type = type_basics[what_type(what) & 31];
+	return likely((s->word & (SHV_SLOT_STATE_MASK | SHV_SLOT_LEAD_MASK << SHV_SLOT_LEAD_SHIFT)) == slot_word(SHV_SLOT_LIVE, 0, 0, lead, 0)) &&
+	       likely((what & ~((SHV_WHAT_TYPE_MASK & 31) << SHV_WHAT_TYPE_SHIFT)) ==
+		      (what_make(0, 0, SHV_KIND_VALUE, SHV_POL_RECURSIVE) | (off - SHV_HEADER_SIZE - lead) >> 4)) &&
+	       likely(!((off - SHV_HEADER_SIZE - lead) & 15)) && likely(s->type != NULL) && likely(s->type->small);
+}
+
+/* Its lock, if nobody has it. As own_lock_take(). */
+static inline __attribute__((always_inline)) bool small_take(struct small *s)
+{
+	if (unlikely(s->lock_word & ~LOCK_SEQ_MASK))
+		return false;
+	store_relaxed(&s->tc->thread->held, s->tc->thread->held + 1);
+	fence_compiler();
+	CRASH_POINT("lock-noted");
+	if (likely(cas64(s->lock, &s->lock_word, s->lock_word | s->tc->me))) {
+		fence_release(); /* pairs: P-peek */
+		CRASH_POINT("lock-taken");
+		return true;
+	}
+	store_relaxed(&s->tc->thread->held, s->tc->thread->held - 1);
+	return false;
+}
+
+void small_give_with_care(struct small *s, bool given) HIDDEN;
+
+static inline __attribute__((always_inline)) void small_give(struct small *s)
+{
+	bool given = lock_release_biased(s->lock, s->tc->me);
+
+	CRASH_POINT("lock-given");
+	fence_compiler();
+	if (likely(given))
+		store_relaxed(&s->tc->thread->held, s->tc->thread->held - 1);
+	if (unlikely(!given) || unlikely(load_relaxed(s->lock + 1) & SHV_HDR_WATCHED)) /* pairs: P-watch */
+		small_give_with_care(s, given);
+}
+
 /*
  * Own page, an own built-in lock that is free, or none, no name. LIVE becomes HELD(me) at once: what a death leaves is an object
  * in a magazine of the dead, which is free. False: nothing was done, go the long way.

@@ -6,7 +6,7 @@
  * last: recovery looks at lock words only if that number was not zero. Handoff locks are noted apart, for another thread may
  * release them.
  */
-#include "values/value_private.h"
+#include "values/fast.h"
 
 #include <string.h>
 #include <time.h>
@@ -627,7 +627,10 @@ SHV_API int shv_lock_holder(const shv_lock *lock, struct shv_holder *out)
 SHV_API int shv_acquire(shv_value *v)
 {
 	struct shv_object o;
+	struct small s;
 
+	if (likely(small_find(v, &s) && small_take(&s)))
+		return 0;
 	if (likely(object_find_fast(v, &o) && what_kind(o.what) != SHV_KIND_LOCK && own_lock_take(&o, shv_tls_tc)))
 		return 0;
 	return acquire(v, false, NULL, "shv_acquire");
@@ -645,7 +648,12 @@ SHV_API int shv_acquire_for(shv_value *v, const struct timespec *rel)
 SHV_API int shv_release(shv_value *v)
 {
 	struct shv_object o;
+	struct small s;
 
+	if (likely(small_find(v, &s) && (uint32_t)s.lock_word == s.tc->me)) {
+		small_give(&s);
+		return 0;
+	}
 	if (likely(object_find_fast(v, &o) && what_kind(o.what) != SHV_KIND_LOCK && own_lock_give(&o, shv_tls_tc)))
 		return 0;
 	return release(v, "shv_release");

@@ -57,7 +57,7 @@ static const struct shv_type type_cdouble = COMPLEX(double _Complex, TYPE_ID_CDO
 static const struct shv_type type_clongdouble =
 	COMPLEX(long double _Complex, TYPE_ID_CLONGDOUBLE, "Zg", "long double complex", 'g');
 
-static const struct shv_type *const basics[TYPE_ID_END] = {
+const struct shv_type *const type_basics[32] = {
 	[TYPE_ID_CHAR] = &shv_type_char_,
 	[TYPE_ID_SCHAR] = &shv_type_schar_,
 	[TYPE_ID_UCHAR] = &shv_type_uchar_,
@@ -82,7 +82,7 @@ static const struct shv_type *const basics[TYPE_ID_END] = {
 
 const struct shv_type *type_basic(uint32_t id)
 {
-	return id < TYPE_ID_END ? basics[id] : NULL;
+	return id < TYPE_ID_END ? type_basics[id] : NULL;
 }
 
 const struct shv_type *type_of_code(char code, bool complex_)
@@ -102,7 +102,7 @@ const struct shv_type *type_of_code(char code, bool complex_)
 		return &type_cdouble;
 	if (complex_)
 		return code == 'g' ? &type_clongdouble : NULL;
-	return c < sizeof(ids) && ids[c] ? basics[ids[c]] : NULL;
+	return c < sizeof(ids) && ids[c] ? type_basics[ids[c]] : NULL;
 }
 static_assert(sizeof(size_t) == sizeof(long), "n and N stand for long and unsigned long");
 

@@ -135,6 +135,7 @@ static_assert(sizeof(struct shv_type) == 128, "copied into programs: see above")
 
 /* The basic type of an id; NULL for others. */
 const struct shv_type *type_basic(uint32_t id) HIDDEN;
+extern const struct shv_type *const type_basics[32] HIDDEN; /* by number; NULL where there is none */
 /*
  * The basic type of a code in native mode ("u" and "n" too), its `complex_` form if asked for; NULL
  * if there is none.

@@ -359,13 +359,39 @@ static int set(shv_value *v, const void *in, size_t size, const char *who)
 	return access_end(&x, r);
 }
 
+static inline void small_load(void *out, const void *p, size_t size)
+{
+	if (likely(size == 8))
+		memcpy(out, p, 8);
+	else if (size == 4)
+		memcpy(out, p, 4);
+	else
+		memcpy(out, p, size);
+}
+
 SHV_API int shv_get(shv_value *v, void *out, size_t size)
 {
+	struct small s;
+
+	if (likely(out && small_find(v, &s) && s.type->small == size && small_take(&s))) {
+		small_load(out, v, size);
+		small_give(&s);
+		return 0;
+	}
 	return get(v, out, size, "shv_get");
 }
 
 SHV_API int shv_set(shv_value *v, const void *in, size_t size)
 {
+	struct small s;
+
+	if (likely(in && small_find(v, &s) && s.type->small == size && small_take(&s))) {
+		CRASH_POINT("set-before");
+		copy_in_atomic(v, in, size);
+		CRASH_POINT("set-after");
+		small_give(&s);
+		return 0;
+	}
 	return set(v, in, size, "shv_set");
 }
 
@@ -412,6 +438,20 @@ SHV_API void *shv_load_(shv_value *v, const shv_type *type, void *buf, size_t si
 		errno = -r;
 	}
 	return buf;
+}
+
+/* Somebody waits for the lock, or for another content. */
+void small_give_with_care(struct small *s, bool given)
+{
+	struct shv_object o = { .at = { .base = (char *)s->tc->base, .geo = &s->tc->m->geo, .m = s->tc->m }, .slot = s->slot, .word = s->word,
+				.header = s->lock + 1 };
+
+	if (!given) {
+		(void)lock_release(s->lock, s->tc->me, LOCK_RECURSIVE);
+		fence_compiler();
+		store_relaxed(&s->tc->thread->held, s->tc->thread->held - 1);
+	}
+	content_changed(&o);
 }
 
 /* ---- peek -------------------------------------------------------------------------------------------------- */
@@ -509,9 +549,19 @@ SHV_API int shv_add(shv_value *v, int64_t delta, int64_t *now)
 {
 	const shv_type *t;
 	struct access x;
+	struct small s;
 	int64_t sum;
-	int r = access_begin(&x, v, "shv_add");
+	int r;
 
+	if (likely(small_find(v, &s) && (s.type->class_ == TYPE_SIGNED || s.type->class_ == TYPE_UNSIGNED) && small_take(&s))) {
+		CRASH_POINT("add-before");
+		sum = add_int(v, s.type->small, s.type->class_ == TYPE_SIGNED, true, delta);
+		small_give(&s);
+		if (now)
+			*now = sum;
+		return 0;
+	}
+	r = access_begin(&x, v, "shv_add");
 	if (unlikely(r))
 		return r;
 	t = single_type(&x.o);
