@@ -491,18 +491,17 @@ struct shv_text {
 };
 /* Room for a text of `bytes`, items of `item` bytes. 0 or negative errno. */
 int text_reserve(struct shv_tc *tc, uint64_t bytes, unsigned item, struct shv_text *t, const char *who) HIDDEN;
-void text_unreserve(struct shv_tc *tc, struct shv_text *t) HIDDEN;
 /* A string that is still HELD gets its first text: what is to be stored in it. */
 shv_ref text_first(struct shv_tc *tc, struct shv_text *t, shv_ref parent) HIDDEN;
 /*
- * The string's text becomes t, if it still is *old. False: it is not (*old is what it is now); t stays reserved, to be tried again or
- * to be dropped. A string that is changed under its lock always succeeds.
+ * The string's text becomes t, if it still is `old`, which was read while the string lived. False: it is not; t stays reserved, to be
+ * tried again or given up. A string that is changed under its lock always succeeds.
  */
-bool text_commit(struct shv_tc *tc, struct shv_text *t, shv_ref parent, struct shv_string_shm *s, shv_ref *old) HIDDEN;
-/* t after a commit that failed and is not tried again. */
+bool text_commit(struct shv_tc *tc, struct shv_text *t, shv_ref parent, struct shv_string_shm *s, shv_ref old) HIDDEN;
+/* t that was not committed, and is not tried again. */
 void text_give_up(struct shv_tc *tc, struct shv_text *t) HIDDEN;
 /* The string is being freed (GONE(me)): so are its texts. */
-void text_forget(struct shv_tc *tc, const struct shv_string_shm *s) HIDDEN;
+void text_forget(struct shv_tc *tc, struct shv_string_shm *s, shv_ref parent) HIDDEN;
 /*
  * Up to `size` bytes of the text `ref` of string `parent`, and its whole length in *bytes. 0; -EAGAIN: it was replaced meanwhile,
  * look again; -EUCLEAN. Takes no lock and writes nothing.

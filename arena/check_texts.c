@@ -81,8 +81,6 @@ static void check_string(struct check *c, uint64_t slot, const struct shv_slot_s
 			check_found(c, slot, s->word, 0, "string in slot %llu: its block is too small for one", ULL(slot));
 		return;
 	}
-	if (!string.text)
-		return;
 	part = check_slot(c, (uint32_t)string.text);
 	if (!part || !is_text(part) || slot_gen(part->word) != (uint32_t)(string.text >> 32)) {
 		check_found(c, slot, string.text, part ? part->word : 0,

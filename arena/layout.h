@@ -140,9 +140,10 @@ struct shv_text_shm {
 
 /* The payload of a string. */
 struct shv_string_shm {
-	uint64_t link;     /* first 4 bytes as above */
-	uint64_t text;     /* shv_ref of a part; 0 = empty. atomic */
+	uint64_t last;     /* while it is being freed: the text that it had. Then, on its way home, the first 4 bytes are a link as above */
+	uint64_t text;     /* shv_ref of its text, or SHV_TEXT_CLOSED. atomic */
 };
+#define SHV_TEXT_CLOSED UINT64_MAX /* the string is being freed: who still comes to store a text must not */
 
 /* ---- pages ----------------------------------------------------------------------------------- */
 
@@ -344,7 +345,7 @@ struct shv_super_shm {
 	uint64_t names_used;         /* entries and tombstones in the table */
 	uint64_t names_live;         /* names */
 	uint64_t condemned;          /* lock objects that wait for their last value; advisory */
-	uint64_t texts;              /* 0 as long as no string was ever given a text */
+	uint64_t texts;              /* 0 as long as there was never a string */
 	uint64_t spare1[3];
 
 	/* Ranks: recovery < names < types < policies < pool */

@@ -97,5 +97,5 @@ cat <<END
   Half of the values were freed by another process than made them; others outlived their makers.
   shvdump, from outside, saw $seen values, who held what and who was dead, while one counter
   went from $first to $second; shvdump check found the arena sound, in use and at the end.
-  The other examples: $SHV_EXAMPLES_DIR/{counter,letters,policy,handover,attach_pid,find_or_new,ptr_list}
+  The other examples: $SHV_EXAMPLES_DIR/{counter,letters,policy,handover,hello_string,attach_pid,find_or_new,ptr_list}
 END

@@ -8,6 +8,7 @@ example_programs = \
 	%D%/counter \
 	%D%/find_or_new \
 	%D%/handover \
+	%D%/hello_string \
 	%D%/letters \
 	%D%/mixed \
 	%D%/policy \

@@ -52,6 +52,7 @@ api_tests = \
 	%D%/api/test_names \
 	%D%/api/test_policy \
 	%D%/api/test_ptr \
+	%D%/api/test_string \
 	%D%/api/test_value
 
 multi_tests = \
@@ -98,6 +99,7 @@ TSAN_TESTS = \
 	%D%/api/test_lock \
 	%D%/api/test_names \
 	%D%/api/test_policy \
+	%D%/api/test_string \
 	%D%/api/test_value
 
 # Linked into every Check program, so it uses the public headers only.

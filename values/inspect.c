@@ -250,7 +250,7 @@ static bool copy_text(const struct shv_view *v, const struct view_object *o, voi
 
 	copy_once(to, v->base + o->content, n);
 	fence_acquire(); /* pairs: P-publish */
-	return !o->text || (view_text(v, &now) && now.text == o->text);
+	return view_text(v, &now) && now.text == o->text;
 }
 
 /*
@@ -315,8 +315,7 @@ static ssize_t print_items(const struct shv_view *v, const struct view_object *o
 {
 	const struct shv_type *t = type_by_id(v->base, v->g, what_type(o->what));
 	uint64_t n = items_for_text(o, size), bytes = n * o->item_bytes;
-	bool array = what_kind(o->what) == SHV_KIND_ARRAY || what_kind(o->what) == SHV_KIND_RAW_ARRAY ||
-		     what_kind(o->what) == SHV_KIND_STRING;
+	bool array = what_kind(o->what) == SHV_KIND_ARRAY || what_kind(o->what) == SHV_KIND_RAW_ARRAY;
 	_Alignas(16) char small[TEXT_STACK];
 	char *copy = small;
 	ssize_t r;
@@ -329,7 +328,9 @@ static ssize_t print_items(const struct shv_view *v, const struct view_object *o
 	if (!copy)
 		return fail(-ENOMEM, "%s: no memory for a copy of %llu bytes", who, (unsigned long long)bytes);
 	r = read_payload(v, o, copy, bytes, torn, who);
-	if (!r)
+	if (!r && what_kind(o->what) == SHV_KIND_STRING)
+		r = type_print_string(t, copy, n, buf, size);
+	else if (!r)
 		r = type_print(t, copy, n, array, buf, size);
 	if (copy != small)
 		free(copy);

@@ -20,7 +20,7 @@
 
 /* ---- totals ---------------------------------------------------------------------------------------------- */
 
-static void count_array(const struct shv_view *v, const struct shv_slot_shm *slot, uint32_t index, struct shv_stat *st)
+static void count_measured(const struct shv_view *v, const struct shv_slot_shm *slot, uint32_t index, struct shv_stat *st)
 {
 	struct view_object o;
 
@@ -35,24 +35,25 @@ static void count_kind(const struct shv_view *v, const struct shv_slot_shm *slot
 
 	switch (what_kind(what)) {
 	case SHV_KIND_VALUE:
-	case SHV_KIND_STRING:
-		if (what_kind(what) == SHV_KIND_VALUE)
-			st->values++;
-		else
-			st->strings++;
+		st->values++;
 		st->by_policy[view_lock_kind(what_policy(what))]++;
 		break;
+	case SHV_KIND_STRING:
+		st->strings++;
+		st->by_policy[view_lock_kind(what_policy(what))]++;
+		count_measured(v, slot, index, st);
+		return;
 	case SHV_KIND_RAW:
 		st->raws++;
 		break;
 	case SHV_KIND_ARRAY:
 		st->arrays++;
 		st->by_policy[view_lock_kind(what_policy(what))]++;
-		count_array(v, slot, index, st);
+		count_measured(v, slot, index, st);
 		return;
 	case SHV_KIND_RAW_ARRAY:
 		st->raws++;
-		count_array(v, slot, index, st);
+		count_measured(v, slot, index, st);
 		return;
 	case SHV_KIND_LOCK:
 		st->locks++;

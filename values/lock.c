@@ -667,8 +667,10 @@ SHV_API shv_lock *shv_value_lock(shv_value *v)
 {
 	struct lock_target t;
 	struct shv_object o;
-	int r = value_find(v, &o, false, "shv_value_lock");
+	int r = object_find(v, &o, "shv_value_lock");
 
+	if (!r && what_kind(o.what) != SHV_KIND_STRING)
+		r = value_find(v, &o, false, "shv_value_lock");
 	if (!r)
 		r = lock_target(&o, NULL, &t, true, "shv_value_lock");
 	if (r)

@@ -142,7 +142,7 @@ static int write_block(struct making *k)
 		return r;
 	if (k->p->kind == SHV_KIND_STRING) {
 		struct shv_string_shm *string = (struct shv_string_shm *)(void *)payload;
-		string->link = 0;
+		store_relaxed(&string->last, 0);
 		store_relaxed(&string->text, text_first(k->tc, k->p->text, k->slot | (uint64_t)slot_gen(load_relaxed(&slot->word)) << 32));
 	} else if (k->p->init && k->s.payload)
 		memcpy(payload, k->p->init, k->s.payload);
@@ -319,7 +319,7 @@ int object_free(void *p, unsigned kinds, const char *who)
 	fence_after_rmw();
 	CRASH_POINT("free-retired");
 	if (unlikely(what_kind(o.what) == SHV_KIND_STRING))
-		text_forget(tc, object_payload(&o));
+		text_forget(tc, object_payload(&o), o.index | (uint64_t)(slot_gen(o.word) - 1) << 32);
 	content_changed(&o);
 	if (unlikely(load_relaxed(o.header) & SHV_HDR_NAMED)) /* pairs: P-named */
 		name_forget(tc, o.index | (uint64_t)(slot_gen(o.word) - 1) << 32);

@@ -4,7 +4,7 @@
  *
  *   -42   3.5   1+2i   true   'A'   "text"   [1, 2]   {x=1, y=2}
  *
- * Arrays of characters are text up to their first NUL. Text is printed as UTF-8; control characters
+ * Arrays of characters are text up to their first NUL, strings have a length and are shown whole. Text is printed as UTF-8; control characters
  * and bytes that are no UTF-8 are escaped, so that a terminal sees none. Numbers have the fewest
  * digits that give them back when read.
  *
@@ -77,10 +77,11 @@ static bool put_plain(struct out *o, uint32_t c, char quote)
 	return true;
 }
 
-static void put_chars(struct out *o, const char *s, size_t n, char quote)
+/* whole: zeros are characters as others are; else the first one ends the text. */
+static void put_chars(struct out *o, const char *s, size_t n, char quote, bool whole)
 {
 	put(o, &quote, 1);
-	while (n && (*s || quote == '\'') && !full(o)) {
+	while (n && (*s || whole) && !full(o)) {
 		char copy[4];
 		uint32_t c = 0;
 		size_t len;
@@ -131,7 +132,7 @@ static void put_pascal(struct out *o, const char *p, size_t size)
 {
 	size_t len = size ? *(const unsigned char *)p : 0;
 
-	put_chars(o, p + 1, len < size ? len : size ? size - 1 : 0, '"');
+	put_chars(o, p + 1, len < size ? len : size ? size - 1 : 0, '"', false);
 }
 
 /* ---- numbers ---------------------------------------------------------------------------------------------- */
@@ -310,7 +311,7 @@ static void put_native(struct out *o, const struct shv_type *t, const unsigned c
 	memcpy(&u, raw, t->size < sizeof(u) ? t->size : sizeof(u));
 	switch (t->code) {
 	case 'c':
-		put_chars(o, (const char *)raw, 1, '\'');
+		put_chars(o, (const char *)raw, 1, '\'', true);
 		break;
 	case 'w':
 		put_text(o, "'");
@@ -375,14 +376,14 @@ static void put_scalar(struct out *o, const struct shv_type *t, const char *p)
 
 static void put_type(struct out *o, const struct shv_type *t, const char *p);
 
-static void put_wide_text(struct out *o, const struct shv_type *t, const char *p, size_t n)
+static void put_wide_text(struct out *o, const struct shv_type *t, const char *p, size_t n, bool whole)
 {
 	put_text(o, "\"");
 	for (size_t i = 0; i < n && !full(o); i++) {
 		uint32_t c;
 
 		read_part(t, p + i * sizeof(c), sizeof(c), (unsigned char *)&c);
-		if (!c)
+		if (!c && !whole)
 			break;
 		put_wide(o, c, '"');
 	}
@@ -392,11 +393,11 @@ static void put_wide_text(struct out *o, const struct shv_type *t, const char *p
 static void put_items(struct out *o, const struct shv_type *item, const char *p, size_t n)
 {
 	if (item->kind == TYPE_SCALAR && item->code == 'c') {
-		put_chars(o, p, n, '"');
+		put_chars(o, p, n, '"', false);
 		return;
 	}
 	if (item->kind == TYPE_SCALAR && item->code == 'w') {
-		put_wide_text(o, item, p, n);
+		put_wide_text(o, item, p, n, false);
 		return;
 	}
 	put_text(o, "[");
@@ -441,16 +442,31 @@ static void put_type(struct out *o, const struct shv_type *t, const char *p)
 	}
 }
 
+static struct out out_to(char *buf, size_t size)
+{
+	if (buf && size)
+		buf[0] = '\0';
+	return (struct out){ .buf = buf,
+			     .size = buf ? size : 0,
+			     .limit = size > SIZE_MAX - COUNT_ON ? SIZE_MAX : size + COUNT_ON };
+}
+
+ssize_t type_print_string(const struct shv_type *t, const void *text, size_t n, char *buf, size_t size)
+{
+	struct out o = out_to(buf, size);
+
+	if (t->kind == TYPE_SCALAR && t->code == 'w')
+		put_wide_text(&o, t, text, n, true);
+	else
+		put_chars(&o, text, n * t->size, '"', true);
+	return (ssize_t)o.len;
+}
+
 ssize_t type_print(const struct shv_type *t, const void *payload, size_t n_items, bool array, char *buf, size_t size)
 {
-	struct out o = { .buf = buf,
-			 .size = buf ? size : 0,
-			 .limit = size > SIZE_MAX - COUNT_ON ? SIZE_MAX : size + COUNT_ON };
-
+	struct out o = out_to(buf, size);
 	int saved = errno; /* strtod() sets it for small numbers */
 
-	if (o.size)
-		buf[0] = '\0';
 	if (array)
 		put_items(&o, t, payload, n_items);
 	else

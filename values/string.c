@@ -101,6 +101,41 @@ static int unlock(struct work *k, int r)
 	return r ? r : k->status;
 }
 
+/* ---- the text's reference ---------------------------------------------------------------------------------- */
+
+/* The string may go while somebody is at it; then what was read of it is nothing. */
+static bool still_there(const struct work *k)
+{
+	fence_acquire(); /* pairs: P-text-closed */
+	return load_relaxed(&k->o.slot->word) == k->o.word;
+}
+
+/* What the string names now. 0 or -ESTALE. */
+static int named(const struct work *k, shv_ref *ref)
+{
+	*ref = load_acquire(&k->s->text); /* pairs: P-text */
+	return still_there(k) ? 0 : object_fail(-ESTALE, k->s, k->who);
+}
+
+static int damaged(const struct work *k)
+{
+	return fail(-EUCLEAN, "%s: the string's text in the arena is damaged", k->who);
+}
+
+/*
+ * `ref`, which the string named, could not be read. -EAGAIN: it was replaced, which is why. A text lives as long as it is named, and
+ * no reference comes twice: if it still is named, it never was a text.
+ */
+static int unreadable(const struct work *k, shv_ref ref)
+{
+	shv_ref now;
+	int r = named(k, &now);
+
+	if (r)
+		return r;
+	return now == ref ? damaged(k) : -EAGAIN;
+}
+
 /* ---- making ---------------------------------------------------------------------------------------------- */
 
 static int check_text(const void *text, size_t n, unsigned item, size_t *bytes, const char *who)
@@ -135,7 +170,7 @@ static shv_value *make(shv_arena *a, const void *text, size_t n, unsigned item, 
 	if (bytes)
 		memcpy(t.content, text, bytes);
 	v = object_make(&p);
-	if (!v) {
+	if (!v) { /* the sentence is there too, and giving up says nothing */
 		int e = errno;
 		text_give_up(tc, &t);
 		errno = e;
@@ -166,46 +201,48 @@ static int set(shv_value *v, const void *text, size_t n, unsigned item, const ch
 		text_give_up(k.tc, &t);
 		return r;
 	}
-	old = load_acquire(&k.s->text);
-	while (!text_commit(k.tc, &t, k.ref, k.s, &old))
+	for (;;) {
+		r = named(&k, &old);
+		if (r || text_commit(k.tc, &t, k.ref, k.s, old))
+			break;
 		cpu_relax(); /* without a lock another one was faster: ours comes after it */
-	return unlock(&k, changed(&k, 0));
+	}
+	if (r)
+		text_give_up(k.tc, &t);
+	return unlock(&k, changed(&k, r));
 }
 
-/* The present text with more behind it. The lock is held, or there is none; then -EAGAIN if somebody else was faster. */
+/* The present text with more behind it. -EAGAIN: somebody else was faster, which takes that there is no lock. */
 static int append_to(struct work *k, shv_ref old, const void *text, size_t more)
 {
-	uint64_t have = 0, got;
+	uint64_t have = 0, got = 0;
 	struct shv_text t;
 	size_t bytes;
 	int r = text_read(k->o.at.base, k->o.at.geo, old, k->ref, NULL, 0, &have);
 
 	if (r)
-		return r;
+		return unreadable(k, old);
 	if (__builtin_add_overflow(have, more, &bytes))
 		return fail(-ENOSPC, "%s: the text would be larger than memory", k->who);
 	r = text_reserve(k->tc, bytes, k->item, &t, k->who);
 	if (r)
 		return r;
-	if (have)
-		r = text_read(k->o.at.base, k->o.at.geo, old, k->ref, t.content, have, &got);
+	r = text_read(k->o.at.base, k->o.at.geo, old, k->ref, t.content, have, &got);
+	if (r || got != have)
+		r = unreadable(k, old);
 	if (!r && more)
 		memcpy(t.content + have, text, more);
-	if (!r && !text_commit(k->tc, &t, k->ref, k->s, &old))
+	if (!r && !text_commit(k->tc, &t, k->ref, k->s, old))
 		r = -EAGAIN;
 	if (r)
 		text_give_up(k->tc, &t);
 	return r;
 }
 
-static int damaged(struct work *k)
-{
-	return fail(-EUCLEAN, "%s: the string's text in the arena is damaged", k->who);
-}
-
 static int append(shv_value *v, const void *text, size_t n, unsigned item, const char *who)
 {
 	struct work k;
+	shv_ref old;
 	size_t more;
 	int r = check_text(text, n, item, &more, who);
 
@@ -215,44 +252,37 @@ static int append(shv_value *v, const void *text, size_t n, unsigned item, const
 		r = lock(&k);
 	if (r)
 		return r;
-	for (unsigned i = 0;; i++) {
-		r = append_to(&k, load_acquire(&k.s->text), text, more);
+	for (;;) {
+		r = named(&k, &old);
+		if (!r)
+			r = append_to(&k, old, text, more);
 		if (r != -EAGAIN)
 			break;
-		if (k.locked && i == READ_TRIES) { /* nobody changes it now, and still it is not there */
-			r = damaged(&k);
-			break;
-		}
 		cpu_relax();
 	}
-	return unlock(&k, r == -EUCLEAN ? damaged(&k) : changed(&k, r));
+	return unlock(&k, changed(&k, r));
 }
 
 /* ---- reading --------------------------------------------------------------------------------------------- */
 
-/* The object may go while it is read; then what was read is nothing. */
-static bool still_there(const struct work *k)
-{
-	fence_acquire(); /* pairs: P-publish */
-	return load_relaxed(&k->o.slot->word) == k->o.word;
-}
-
 /* `size` bytes at the most. Length in bytes. */
 static int read_now(struct work *k, void *out, uint64_t size, uint64_t *bytes)
 {
-	for (unsigned i = 0; i < READ_TRIES; i++) {
-		int r = text_read(k->o.at.base, k->o.at.geo, load_acquire(&k->s->text), k->ref, out, size, bytes);
+	shv_ref ref;
 
-		if (!still_there(k))
-			return object_fail(-ESTALE, k->s, k->who);
-		if (!r)
-			return 0;
-		if (r == -EUCLEAN)
+	for (unsigned i = 0; i < READ_TRIES; i++) {
+		int r = named(k, &ref);
+		if (r)
+			return r;
+		r = text_read(k->o.at.base, k->o.at.geo, ref, k->ref, out, size, bytes);
+		if (!r && *bytes % k->item)
 			return damaged(k);
+		if (r)
+			r = unreadable(k, ref);
+		if (r != -EAGAIN)
+			return r;
 		cpu_relax();
 	}
-	if (k->locked)
-		return damaged(k);
 	return fail(-EAGAIN, "%s: the text was replaced during all %d tries: try again, or take the lock", k->who, READ_TRIES);
 }
 
@@ -330,20 +360,22 @@ static const void *data(const shv_value *v, size_t *len, unsigned item, const ch
 	int r = find(v, &k, item, who);
 	shv_ref text;
 
+	if (!r)
+		r = named(&k, &text);
 	if (r)
 		return null_with(r);
-	text = load_acquire(&k.s->text);
-	if (text)
-		r = text_where(k.o.at.base, k.o.at.geo, text, k.ref, &off, &bytes);
+	r = text_where(k.o.at.base, k.o.at.geo, text, k.ref, &off, &bytes);
+	if (r)
+		r = unreadable(&k, text);
+	else if (bytes % item)
+		r = damaged(&k);
 	if (r == -EAGAIN)
 		r = fail(r, "%s: the text is being replaced: hold the string's lock while you read it", who);
-	if (r == -EUCLEAN)
-		r = damaged(&k);
 	if (r)
 		return null_with(r);
 	if (len)
 		*len = bytes / item;
-	return text ? (const void *)(k.o.at.base + off) : (const void *)L"";
+	return k.o.at.base + off;
 }
 
 int string_len(const struct shv_object *o, uint64_t *len, const char *who)

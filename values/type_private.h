@@ -226,6 +226,8 @@ void type_forget_all(void) HIDDEN;
  */
 ssize_t type_print(const struct shv_type *t, const void *payload, size_t n_items, bool array, char *buf,
 		   size_t size) HIDDEN;
+/* The same for a string's n characters, all of them: zeros are escaped. t: of one character. */
+ssize_t type_print_string(const struct shv_type *t, const void *text, size_t n, char *buf, size_t size) HIDDEN;
 
 /* ---- type_id.c --------------------------------------------------------------------------------------- */
 

@@ -272,9 +272,12 @@ static int access_slow(struct access *x, void *v, const char *who)
 	return 0;
 }
 
+/* Kinds whose content has a fixed size. */
+#define FIXED (1u << SHV_KIND_VALUE | 1u << SHV_KIND_ARRAY | 1u << SHV_KIND_RAW | 1u << SHV_KIND_RAW_ARRAY)
+
 static inline int access_begin(struct access *x, void *v, const char *who)
 {
-	if (likely(object_find_fast(v, &x->o) && what_kind(x->o.what) != SHV_KIND_LOCK && own_lock_take(&x->o, shv_tls_tc))) {
+	if (likely(object_find_fast(v, &x->o) && (FIXED >> what_kind(x->o.what) & 1) && own_lock_take(&x->o, shv_tls_tc))) {
 		x->tc = shv_tls_tc;
 		x->t.ops = NULL;
 		x->t.word = NULL; /* an own lock: given back the short way, or looked up again */

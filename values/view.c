@@ -194,7 +194,6 @@ static bool is_array(unsigned kind)
 	return kind == SHV_KIND_ARRAY || kind == SHV_KIND_RAW_ARRAY;
 }
 
-/* Items and bytes of the payload; false if they do not fit into the block. */
 /* Where the text of a string is, which may be replaced meanwhile. False: what is there is no text. */
 bool view_text(const struct shv_view *v, struct view_object *o)
 {
@@ -207,8 +206,6 @@ bool view_text(const struct shv_view *v, struct view_object *o)
 
 		o->text = load_acquire(&s->text);
 		o->len = o->bytes = 0;
-		if (!o->text)
-			return true;
 		index = (uint32_t)o->text;
 		slots = view_chunk(v, index / SHV_SLOTS_PER_CHUNK);
 		if (!slots)
@@ -226,6 +223,7 @@ bool view_text(const struct shv_view *v, struct view_object *o)
 	return false;
 }
 
+/* Items and bytes of the payload; false if they do not fit into the block. */
 static bool measure(const struct shv_view *v, struct view_object *o)
 {
 	unsigned kind = what_kind(o->what), lead = slot_lead(o->word);

@@ -45,7 +45,7 @@ struct shv_stat {
 	uint64_t file_size;       /* bytes of the memfd, holes included */
 	uint64_t bytes_resident;  /* memory that the memfd occupies (st_blocks) */
 	uint64_t bytes_live;      /* blocks of live objects and parts, each rounded up to its size class */
-	uint64_t bytes_payload;   /* payloads of objects alone */
+	uint64_t bytes_payload;   /* payloads of objects alone; of strings, their texts */
 	uint64_t objects;         /* live objects of all kinds, parts not counted */
 	uint64_t values;          /* of these: single values */
 	uint64_t raws;            /* raw values and raw arrays */
@@ -110,7 +110,8 @@ SHV_API ssize_t shv_value_bytes(shv_arena *a, shv_ref ref, void *buf, size_t siz
 /* The name of an object: its length, as snprintf; -ENOENT (none), -ESTALE, -EINVAL, -EUCLEAN. Since: 0.1 */
 SHV_API ssize_t shv_value_name(shv_arena *a, shv_ref ref, char *buf, size_t size);
 /*
- * Print an object's content as text ("42", "[1, 2, 3]", "'A'", "{x=1, y=2}"; nothing for a lock object). At
+ * Print an object's content as text ("42", "[1, 2, 3]", "'A'", "{x=1, y=2}"; nothing for a lock object). Strings are shown
+ * whole, arrays of characters up to their first zero. At
  * most `size` bytes, NUL included. Returns: the length, as snprintf; where that is far beyond `size` it is not
  * found out, and the result is some length >= size (with size 0, lengths up to a million are exact). Negative as
  * shv_value_bytes(), and -ENOMEM. Since: 0.1

@@ -41,7 +41,8 @@ SHV_API shv_value *shv_string_new_n(shv_arena *a, const char *text, size_t n, sh
 /*
  * Replace the text, under the string's lock. text must not be NULL unless n is 0; it may lie in the string itself.
  * Returns: 0, or SHV_RECOVERED (replaced, and the last holder of the lock died with it); -EINVAL (not a string, of wide
- * characters, NULL), -ENOSPC, -ENOMEM, -EROFS, -ESTALE, -EDEADLK, -EAGAIN, -ENOTSUP, -EUSERS, -ENOTRECOVERABLE: then the text is as it was.
+ * characters, NULL), -ENOSPC, -ENOMEM, -EROFS, -ESTALE, -EDEADLK, -EAGAIN, -ENOTSUP, -EUSERS,
+ * -ENOTRECOVERABLE, -EUCLEAN: then the text is as it was. A string that is freed meanwhile is -ESTALE, lock or not.
  * Since: 0.1
  */
 SHV_API int shv_string_set(shv_value *v, const char *text);

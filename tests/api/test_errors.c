@@ -22,6 +22,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <wchar.h>
 
 /* ---- the contract ------------------------------------------------------------------------------------- */
 
@@ -35,6 +36,12 @@
 #define TAKING(f) MAY(f, EDEADLK), MAY(f, EAGAIN), MAY(f, ESTALE), MAY(f, EINVAL), MAY(f, ENOTSUP), MAY(f, EUSERS)
 /* What making something may end with. */
 #define MAKING(f) MAY(f, EINVAL), MAY(f, ENOSPC), MAY(f, ENOMEM), MAY(f, EROFS), MAY(f, EUSERS), MAY(f, ENOTRECOVERABLE)
+#define MAKING_TEXT(f) MAKING(f), MAY(f, ENOTSUP), MAY(f, ESTALE)
+/* What changing a string may end with, and reading it. */
+#define SETTING(f) TAKING(f), MAY(f, ENOSPC), MAYBE(f, ENOMEM, NOT_FROM_OUTSIDE), MAY(f, EROFS), MAYBE(f, ENOTRECOVERABLE, NOT_FROM_OUTSIDE), \
+		   MAYBE(f, EUCLEAN, NOT_FROM_OUTSIDE)
+#define READING(f) TAKING(f), MAYBE(f, ENOTRECOVERABLE, NOT_FROM_OUTSIDE), MAY(f, EUCLEAN)
+#define PEEKING(f) MAY(f, EINVAL), MAY(f, ESTALE), MAYBE(f, EAGAIN, "needs writers at each of a thousand tries"), MAY(f, EUCLEAN)
 #define WALKING(f) MAY(f, EINVAL), MAYBE(f, EUCLEAN, NOT_FROM_OUTSIDE), MAYBE(f, ENOTRECOVERABLE, NOT_FROM_OUTSIDE)
 
 static struct promise {
@@ -189,11 +196,34 @@ static struct promise {
 	MAY("shv_find_or_new", ESTALE),
 	MAY("shv_find_or_new", EOWNERDEAD),
 	MAY("shv_next_name", EINVAL),
+	MAYBE("shv_len", EUCLEAN, NOT_FROM_OUTSIDE),
 	MAY("shv_len", EINVAL),
 	MAY("shv_len", ESTALE),
 	MAY("shv_at", EINVAL),
 	MAY("shv_at", ESTALE),
 	MAY("shv_at", ERANGE),
+	MAKING_TEXT("shv_string_new"),
+	MAKING_TEXT("shv_string_new_n"),
+	SETTING("shv_string_set"),
+	SETTING("shv_string_set_n"),
+	SETTING("shv_string_append"),
+	SETTING("shv_string_append_n"),
+	READING("shv_string_get"),
+	PEEKING("shv_string_peek"),
+	READING("shv_string_dup"),
+	MAY("shv_string_dup", ENOMEM),
+	PEEKING("shv_string_data"),
+	MAKING_TEXT("shv_wstring_new"),
+	MAKING_TEXT("shv_wstring_new_n"),
+	SETTING("shv_wstring_set"),
+	SETTING("shv_wstring_set_n"),
+	SETTING("shv_wstring_append"),
+	SETTING("shv_wstring_append_n"),
+	READING("shv_wstring_get"),
+	PEEKING("shv_wstring_peek"),
+	READING("shv_wstring_dup"),
+	MAY("shv_wstring_dup", ENOMEM),
+	PEEKING("shv_wstring_data"),
 	MAY("shv_offset", EINVAL),
 	MAY("shv_offset", ERANGE),
 	MAY("shv_pointer", EINVAL),
@@ -369,6 +399,24 @@ static long do_len(void *p)
 	return shv_len(p) ? 0 : -(long)errno;
 }
 static long do_at(void *p) { RET_POINTER(shv_at(p, 0)); }
+#define DO_STRING(w, x)                                                                  \
+	static long do_##w##_set(void *p) { return shv_##w##_set(p, x); }                   \
+	static long do_##w##_set_n(void *p) { return shv_##w##_set_n(p, x, 1); }            \
+	static long do_##w##_append(void *p) { return shv_##w##_append(p, x); }             \
+	static long do_##w##_append_n(void *p) { return shv_##w##_append_n(p, x, 1); }      \
+	static long do_##w##_get(void *p) { return shv_##w##_get(p, NULL, 0); }             \
+	static long do_##w##_peek(void *p) { return shv_##w##_peek(p, NULL, 0); }           \
+	static long do_##w##_data(void *p) { RET_POINTER(shv_##w##_data(p, NULL)); }        \
+	static long do_##w##_dup(void *p)                                                   \
+	{                                                                                   \
+		void *copy = shv_##w##_dup(p, NULL);                                        \
+		long r = copy ? 0 : -(long)errno;                                           \
+                                                                                            \
+		free(copy);                                                                 \
+		return r;                                                                   \
+	}
+DO_STRING(string, "x")
+DO_STRING(wstring, L"x")
 static long do_lock_free(void *p) { return shv_lock_free(p); }
 static long do_lock_acquire(void *p) { return shv_lock_acquire(p); }
 static long do_lock_try(void *p) { return shv_lock_try(p); }
@@ -380,7 +428,7 @@ enum {
 	VALUES = 1u << SHV_KIND_VALUE | 1u << SHV_KIND_ARRAY,
 	RAWS = 1u << SHV_KIND_RAW | 1u << SHV_KIND_RAW_ARRAY,
 	LOCK_OBJECTS = 1u << SHV_KIND_LOCK,
-	SINGLE = 1u << SHV_KIND_VALUE | 1u << SHV_KIND_RAW,
+	STRINGS = 1u << SHV_KIND_STRING,
 };
 
 static const struct object_function {
@@ -389,45 +437,62 @@ static const struct object_function {
 	unsigned takes; /* kinds of objects */
 	bool locks;     /* it takes the lock */
 	bool floating;  /* of a floating point value */
+	bool wide;      /* of a string of wide characters */
 	bool reads;     /* also on a read-only attachment */
 } object_functions[] = {
-	{ "shv_value_free", do_value_free, VALUES, .reads = false },
+	{ "shv_value_free", do_value_free, VALUES | STRINGS, .reads = false },
 	{ "shv_raw_free", do_raw_free, RAWS, .reads = false },
 	{ "shv_value_data", do_value_data, VALUES | RAWS, .reads = true },
-	{ "shv_value_type", do_value_type, VALUES | RAWS, .reads = true },
-	{ "shv_value_lock", do_value_lock, VALUES, .reads = true },
+	{ "shv_value_type", do_value_type, VALUES | RAWS | STRINGS, .reads = true },
+	{ "shv_value_lock", do_value_lock, VALUES | STRINGS, .reads = true },
 	{ "shv_get", do_get, VALUES | RAWS, .locks = true, .reads = true },
 	{ "shv_set", do_set, VALUES | RAWS, .locks = true },
 	{ "shv_get_typed", do_get_typed, VALUES | RAWS, .locks = true, .reads = true },
 	{ "shv_set_typed", do_set_typed, VALUES | RAWS, .locks = true },
 	{ "SHV_LOAD", do_load, VALUES | RAWS, .locks = true, .reads = true },
-	{ "shv_acquire", do_acquire, VALUES, .locks = true },
-	{ "shv_try_acquire", do_try_acquire, VALUES, .locks = true },
-	{ "shv_acquire_for", do_acquire_for, VALUES, .locks = true },
-	{ "shv_release", do_release, VALUES, .locks = false },
-	{ "shv_with", do_with, VALUES, .locks = true },
+	{ "shv_acquire", do_acquire, VALUES | STRINGS, .locks = true },
+	{ "shv_try_acquire", do_try_acquire, VALUES | STRINGS, .locks = true },
+	{ "shv_acquire_for", do_acquire_for, VALUES | STRINGS, .locks = true },
+	{ "shv_release", do_release, VALUES | STRINGS, .locks = false },
+	{ "shv_with", do_with, VALUES | STRINGS, .locks = true },
 	{ "shv_peek", do_peek, VALUES | RAWS, .reads = true },
-	{ "shv_value_holder", do_value_holder, VALUES, .reads = true },
-	{ "shv_last_holder", do_last_holder, VALUES, .reads = true },
+	{ "shv_value_holder", do_value_holder, VALUES | STRINGS, .reads = true },
+	{ "shv_last_holder", do_last_holder, VALUES | STRINGS, .reads = true },
 	{ "shv_add", do_add, VALUES | RAWS, .locks = true },
 	{ "shv_addf", do_addf, VALUES | RAWS, .locks = true, .floating = true },
 	{ "shv_compare_exchange", do_compare_exchange, VALUES | RAWS, .locks = true },
-	{ "shv_ref_of", do_ref_of, VALUES | RAWS | LOCK_OBJECTS, .reads = true },
-	{ "shv_publish", do_publish, VALUES | RAWS | LOCK_OBJECTS, .locks = false },
-	{ "shv_len", do_len, VALUES | RAWS, .reads = true },
+	{ "shv_ref_of", do_ref_of, VALUES | RAWS | LOCK_OBJECTS | STRINGS, .reads = true },
+	{ "shv_publish", do_publish, VALUES | RAWS | LOCK_OBJECTS | STRINGS, .locks = false },
+	{ "shv_len", do_len, VALUES | RAWS | STRINGS, .reads = true },
 	{ "shv_at", do_at, VALUES | RAWS, .reads = true },
 	{ "shv_lock_free", do_lock_free, LOCK_OBJECTS, .locks = false },
-	{ "shv_lock_acquire", do_lock_acquire, VALUES | LOCK_OBJECTS, .locks = true },
-	{ "shv_lock_try", do_lock_try, VALUES | LOCK_OBJECTS, .locks = true },
-	{ "shv_lock_for", do_lock_for, VALUES | LOCK_OBJECTS, .locks = true },
-	{ "shv_lock_release", do_lock_release, VALUES | LOCK_OBJECTS, .locks = false },
-	{ "shv_lock_holder", do_lock_holder, VALUES | LOCK_OBJECTS, .reads = true },
+	{ "shv_lock_acquire", do_lock_acquire, VALUES | LOCK_OBJECTS | STRINGS, .locks = true },
+	{ "shv_lock_try", do_lock_try, VALUES | LOCK_OBJECTS | STRINGS, .locks = true },
+	{ "shv_lock_for", do_lock_for, VALUES | LOCK_OBJECTS | STRINGS, .locks = true },
+	{ "shv_lock_release", do_lock_release, VALUES | LOCK_OBJECTS | STRINGS, .locks = false },
+	{ "shv_lock_holder", do_lock_holder, VALUES | LOCK_OBJECTS | STRINGS, .reads = true },
+	{ "shv_string_set", do_string_set, STRINGS, .locks = true },
+	{ "shv_string_set_n", do_string_set_n, STRINGS, .locks = true },
+	{ "shv_string_append", do_string_append, STRINGS, .locks = true },
+	{ "shv_string_append_n", do_string_append_n, STRINGS, .locks = true },
+	{ "shv_string_get", do_string_get, STRINGS, .locks = true, .reads = true },
+	{ "shv_string_dup", do_string_dup, STRINGS, .locks = true, .reads = true },
+	{ "shv_string_peek", do_string_peek, STRINGS, .reads = true },
+	{ "shv_string_data", do_string_data, STRINGS, .reads = true },
+	{ "shv_wstring_set", do_wstring_set, STRINGS, .locks = true, .wide = true },
+	{ "shv_wstring_set_n", do_wstring_set_n, STRINGS, .locks = true, .wide = true },
+	{ "shv_wstring_append", do_wstring_append, STRINGS, .locks = true, .wide = true },
+	{ "shv_wstring_append_n", do_wstring_append_n, STRINGS, .locks = true, .wide = true },
+	{ "shv_wstring_get", do_wstring_get, STRINGS, .locks = true, .reads = true, .wide = true },
+	{ "shv_wstring_dup", do_wstring_dup, STRINGS, .locks = true, .reads = true, .wide = true },
+	{ "shv_wstring_peek", do_wstring_peek, STRINGS, .reads = true, .wide = true },
+	{ "shv_wstring_data", do_wstring_data, STRINGS, .reads = true, .wide = true },
 };
 #define OBJECT_FUNCTIONS ((int)(sizeof(object_functions) / sizeof(object_functions[0])))
 
 /* One object of each kind. */
 struct things {
-	shv_value *value, *floating, *none, *plain, *array;
+	shv_value *value, *floating, *none, *plain, *array, *string, *wide;
 	void *raw, *raw_array;
 	shv_lock *lock;
 };
@@ -440,6 +505,8 @@ static struct things make_things(shv_arena *a)
 		.none = made(SHV_VALUE(a, long, 1, SHV_NONE)),
 		.plain = made(SHV_VALUE(a, long, 1, SHV_PLAIN)),
 		.array = made(shv_array_new(a, SHV_LONG, 100, NULL, SHV_RECURSIVE)),
+		.string = made(shv_string_new(a, "text", SHV_RECURSIVE)),
+		.wide = made(shv_wstring_new(a, L"text", SHV_PLAIN)),
 		.raw = made(shv_raw_new(a, SHV_LONG, NULL)),
 		.raw_array = made(shv_raw_array_new(a, SHV_LONG, 100, NULL)),
 		.lock = made(shv_lock_new(a, SHV_RECURSIVE)),
@@ -562,14 +629,14 @@ START_TEST(freed_objects_are_stale)
 {
 	struct things gone = make_things(arena);
 	void *const all[] = { gone.value, gone.floating, gone.none,      gone.plain,
-			      gone.array, gone.raw,      gone.raw_array, gone.lock };
+			      gone.array, gone.string,   gone.wide,      gone.raw, gone.raw_array, gone.lock };
 	enum { N = sizeof(all) / sizeof(all[0]) };
 	shv_ref ref[N];
 	shv_value *out = NULL;
 
 	for (int k = 0; k < N; k++)
 		ref[k] = shv_ref_of(all[k]);
-	for (int k = 0; k < 5; k++)
+	for (int k = 0; k < 7; k++)
 		assert_ok(shv_value_free(all[k]));
 	assert_ok(shv_raw_free(gone.raw));
 	assert_ok(shv_raw_free(gone.raw_array));
@@ -604,6 +671,10 @@ START_TEST(lock_that_was_freed_is_not_shared_any_more)
 		REFUSED("shv_lock_free", ESTALE, shv_lock_free(lock));
 		REFUSED_NULL("shv_value_new", ESTALE, shv_value_new(arena, SHV_INT, NULL, SHV_SHARED(lock)));
 		REFUSED_NULL("shv_array_new", ESTALE, shv_array_new(arena, SHV_INT, 3, NULL, SHV_SHARED(lock)));
+		REFUSED_NULL("shv_string_new", ESTALE, shv_string_new(arena, "x", SHV_SHARED(lock)));
+		REFUSED_NULL("shv_string_new_n", ESTALE, shv_string_new_n(arena, "x", 1, SHV_SHARED(lock)));
+		REFUSED_NULL("shv_wstring_new", ESTALE, shv_wstring_new(arena, L"x", SHV_SHARED(lock)));
+		REFUSED_NULL("shv_wstring_new_n", ESTALE, shv_wstring_new_n(arena, L"x", 1, SHV_SHARED(lock)));
 		REFUSED_NULL("shv_find_or_new", ESTALE,
 			     shv_find_or_new(arena, "n", SHV_INT, NULL, SHV_SHARED(lock), NULL));
 		assert_ok(shv_arena_trim(arena));
@@ -613,13 +684,14 @@ END_TEST
 
 START_TEST(objects_of_the_wrong_kind_are_refused)
 {
-	void *const all[] = { things.value, things.array, things.raw, things.raw_array, things.lock };
+	void *const all[] = { things.value, things.array, things.string, things.wide, things.raw, things.raw_array, things.lock };
 
 	for (unsigned k = 0; k < sizeof(all) / sizeof(all[0]); k++) {
 		unsigned kind = 1u << shv_kind_of(all[k]);
 
 		for (int i = 0; i < OBJECT_FUNCTIONS; i++)
-			if (!(object_functions[i].takes & kind))
+			if (!(object_functions[i].takes & kind) ||
+			    (object_functions[i].takes == STRINGS && object_functions[i].wide != (all[k] == things.wide)))
 				REFUSED(object_functions[i].name, EINVAL, object_functions[i].call(all[k]));
 	}
 	REFUSED("shv_add", EINVAL, shv_add(things.array, 1, NULL));
@@ -694,6 +766,10 @@ START_TEST(wrong_sizes_and_missing_arguments_are_refused)
 
 		REFUSED_NULL("shv_value_new", EINVAL, shv_value_new(arena, SHV_INT, NULL, spec));
 		REFUSED_NULL("shv_array_new", EINVAL, shv_array_new(arena, SHV_INT, 1, NULL, spec));
+		REFUSED_NULL("shv_string_new", EINVAL, shv_string_new(arena, "x", spec));
+		REFUSED_NULL("shv_string_new_n", EINVAL, shv_string_new_n(arena, "x", 1, spec));
+		REFUSED_NULL("shv_wstring_new", EINVAL, shv_wstring_new(arena, L"x", spec));
+		REFUSED_NULL("shv_wstring_new_n", EINVAL, shv_wstring_new_n(arena, L"x", 1, spec));
 		REFUSED_NULL("shv_lock_new", EINVAL, shv_lock_new(arena, spec));
 		REFUSED_NULL("shv_find_or_new", EINVAL, shv_find_or_new(arena, "n", SHV_INT, NULL, spec, NULL));
 	}
@@ -748,6 +824,10 @@ static void all_with_arena(shv_arena *a)
 	REFUSED_NULL("shv_value_new", EINVAL, shv_value_new(a, SHV_INT, NULL, SHV_NONE));
 	REFUSED_NULL("shv_raw_new", EINVAL, shv_raw_new(a, SHV_INT, NULL));
 	REFUSED_NULL("shv_array_new", EINVAL, shv_array_new(a, SHV_INT, 1, NULL, SHV_NONE));
+	REFUSED_NULL("shv_string_new", EINVAL, shv_string_new(a, "x", SHV_NONE));
+	REFUSED_NULL("shv_string_new_n", EINVAL, shv_string_new_n(a, "x", 1, SHV_NONE));
+	REFUSED_NULL("shv_wstring_new", EINVAL, shv_wstring_new(a, L"x", SHV_NONE));
+	REFUSED_NULL("shv_wstring_new_n", EINVAL, shv_wstring_new_n(a, L"x", 1, SHV_NONE));
 	REFUSED_NULL("shv_raw_array_new", EINVAL, shv_raw_array_new(a, SHV_INT, 1, NULL));
 	REFUSED_NULL("shv_lock_new", EINVAL, shv_lock_new(a, SHV_PLAIN));
 	REFUSED("shv_lock_register", EINVAL, shv_lock_register(a, &word_policy));
@@ -922,44 +1002,52 @@ END_TEST
 /* ---- locks -------------------------------------------------------------------------------------------- */
 
 /* The value that a function of the table works on. */
-static void *subject(const struct object_function *f, shv_value *integer, shv_value *floating)
+static void *subject(const struct object_function *f, const struct things *t)
 {
-	return f->floating ? floating : integer;
+	if (f->takes == STRINGS)
+		return f->wide ? t->wide : t->string;
+	return f->floating ? t->floating : t->value;
 }
 
 START_TEST(taking_what_is_taken_is_refused)
 {
-	shv_value *integer = made(SHV_VALUE(arena, long, 0, SHV_PLAIN)),
-		  *floating = made(SHV_VALUE(arena, double, 0, SHV_PLAIN));
+	const struct things t = { .value = made(SHV_VALUE(arena, long, 0, SHV_PLAIN)),
+				  .floating = made(SHV_VALUE(arena, double, 0, SHV_PLAIN)),
+				  .string = made(shv_string_new(arena, "text", SHV_PLAIN)),
+				  .wide = made(shv_wstring_new(arena, L"text", SHV_PLAIN)) };
+	shv_value *const all[] = { t.value, t.floating, t.string, t.wide };
 
-	assert_ok(shv_acquire(integer));
-	assert_ok(shv_acquire(floating));
+	for (int k = 0; k < 4; k++)
+		assert_ok(shv_acquire(all[k]));
 	for (int i = 0; i < OBJECT_FUNCTIONS; i++)
 		if (object_functions[i].locks)
 			REFUSED(object_functions[i].name, EDEADLK,
-				object_functions[i].call(subject(&object_functions[i], integer, floating)));
-	REFUSED("shv_ref_acquire", EDEADLK, shv_ref_acquire(arena, shv_ref_of(integer), &(shv_value *){ NULL }));
+				object_functions[i].call(subject(&object_functions[i], &t)));
+	REFUSED("shv_ref_acquire", EDEADLK, shv_ref_acquire(arena, shv_ref_of(t.value), &(shv_value *){ NULL }));
 	REFUSED("shv_arena_detach", EBUSY, shv_arena_detach(arena));
-	assert_ok(shv_value_free(integer));
-	assert_ok(shv_value_free(floating));
+	for (int k = 0; k < 4; k++)
+		assert_ok(shv_value_free(all[k]));
 }
 END_TEST
 
 START_TEST(taking_too_often_is_refused)
 {
-	shv_value *integer = made(SHV_VALUE(arena, long, 0)), *floating = made(SHV_VALUE(arena, double, 0));
+	const struct things t = { .value = made(SHV_VALUE(arena, long, 0)),
+				  .floating = made(SHV_VALUE(arena, double, 0)),
+				  .string = made(shv_string_new(arena, "text", SHV_RECURSIVE)),
+				  .wide = made(shv_wstring_new(arena, L"text", SHV_RECURSIVE)) };
+	shv_value *const all[] = { t.value, t.floating, t.string, t.wide };
 
-	while (!shv_acquire(integer))
-		;
-	while (!shv_acquire(floating))
-		;
+	for (int k = 0; k < 4; k++)
+		while (!shv_acquire(all[k]))
+			;
 	for (int i = 0; i < OBJECT_FUNCTIONS; i++)
 		if (object_functions[i].locks)
 			REFUSED(object_functions[i].name, EAGAIN,
-				object_functions[i].call(subject(&object_functions[i], integer, floating)));
-	REFUSED("shv_ref_acquire", EAGAIN, shv_ref_acquire(arena, shv_ref_of(integer), &(shv_value *){ NULL }));
-	assert_ok(shv_value_free(integer));
-	assert_ok(shv_value_free(floating));
+				object_functions[i].call(subject(&object_functions[i], &t)));
+	REFUSED("shv_ref_acquire", EAGAIN, shv_ref_acquire(arena, shv_ref_of(t.value), &(shv_value *){ NULL }));
+	for (int k = 0; k < 4; k++)
+		assert_ok(shv_value_free(all[k]));
 }
 END_TEST
 
@@ -1028,8 +1116,9 @@ END_TEST
 
 START_TEST(policy_that_is_not_registered_here_is_refused)
 {
-	shv_ref refs[3];
-	shv_value *integer, *floating, *x = NULL;
+	shv_ref refs[5];
+	shv_value *integer, *x = NULL;
+	struct things its = { 0 };
 	shv_lock *lock;
 	int fd;
 
@@ -1037,17 +1126,21 @@ START_TEST(policy_that_is_not_registered_here_is_refused)
 	refs[0] = shv_ref_of(made(SHV_VALUE(arena, long, 0, SHV_POLICY(&word_policy))));
 	refs[1] = shv_ref_of(made(SHV_VALUE(arena, double, 0, SHV_POLICY(&word_policy))));
 	refs[2] = shv_ref_of(made(shv_lock_new(arena, SHV_POLICY(&word_policy))));
+	refs[3] = shv_ref_of(made(shv_string_new(arena, "text", SHV_POLICY(&word_policy))));
+	refs[4] = shv_ref_of(made(shv_wstring_new(arena, L"text", SHV_POLICY(&word_policy))));
 	fd = dup(shv_arena_fd(arena));
 	assert_ok(shv_arena_detach(arena));
 	arena = made(shv_arena_attach(fd, 0));
 	close(fd);
-	integer = made((shv_value *)shv_deref(arena, refs[0]));
-	floating = made((shv_value *)shv_deref(arena, refs[1]));
+	integer = its.value = made((shv_value *)shv_deref(arena, refs[0]));
+	its.floating = made((shv_value *)shv_deref(arena, refs[1]));
+	its.string = made((shv_value *)shv_deref(arena, refs[3]));
+	its.wide = made((shv_value *)shv_deref(arena, refs[4]));
 	lock = made((shv_lock *)shv_deref(arena, refs[2]));
 	for (int i = 0; i < OBJECT_FUNCTIONS; i++)
 		if (object_functions[i].locks)
 			REFUSED(object_functions[i].name, ENOTSUP,
-				object_functions[i].call(subject(&object_functions[i], integer, floating)));
+				object_functions[i].call(subject(&object_functions[i], &its)));
 	REFUSED("shv_peek", ENOTSUP, do_peek(integer));
 	REFUSED("shv_release", ENOTSUP, shv_release(integer));
 	REFUSED("shv_lock_release", ENOTSUP, shv_lock_release(lock));
@@ -1057,12 +1150,18 @@ START_TEST(policy_that_is_not_registered_here_is_refused)
 	REFUSED("shv_value_free", ENOTSUP, shv_value_free(integer));
 	REFUSED_NULL("shv_value_new", ENOTSUP, shv_value_new(arena, SHV_INT, NULL, SHV_POLICY(&word_policy)));
 	REFUSED_NULL("shv_array_new", ENOTSUP, shv_array_new(arena, SHV_INT, 3, NULL, SHV_POLICY(&word_policy)));
+	REFUSED_NULL("shv_string_new", ENOTSUP, shv_string_new(arena, "x", SHV_POLICY(&word_policy)));
+	REFUSED_NULL("shv_string_new_n", ENOTSUP, shv_string_new_n(arena, "x", 1, SHV_POLICY(&word_policy)));
+	REFUSED_NULL("shv_wstring_new", ENOTSUP, shv_wstring_new(arena, L"x", SHV_POLICY(&word_policy)));
+	REFUSED_NULL("shv_wstring_new_n", ENOTSUP, shv_wstring_new_n(arena, L"x", 1, SHV_POLICY(&word_policy)));
 	REFUSED_NULL("shv_lock_new", ENOTSUP, shv_lock_new(arena, SHV_POLICY(&word_policy)));
 	REFUSED_NULL("shv_find_or_new", ENOTSUP,
 		     shv_find_or_new(arena, "n", SHV_INT, NULL, SHV_POLICY(&word_policy), NULL));
 	assert_ok(shv_lock_register(arena, &word_policy));
 	assert_ok(shv_value_free(integer));
-	assert_ok(shv_value_free(floating));
+	assert_ok(shv_value_free(its.floating));
+	assert_ok(shv_value_free(its.string));
+	assert_ok(shv_value_free(its.wide));
 	assert_ok(shv_lock_free(lock));
 	assert_ok(shv_arena_trim(arena));
 }
@@ -1084,13 +1183,16 @@ START_TEST(writing_to_a_read_only_attachment_is_refused)
 {
 	shv_arena *ro = made(shv_arena_attach(shv_arena_fd(arena), SHV_RDONLY));
 	shv_value *integer = made((shv_value *)shv_deref(ro, shv_ref_of(things.value)));
-	shv_value *floating = made((shv_value *)shv_deref(ro, shv_ref_of(things.floating)));
+	const struct things its = { .value = integer,
+				      .floating = made((shv_value *)shv_deref(ro, shv_ref_of(things.floating))),
+				      .string = made((shv_value *)shv_deref(ro, shv_ref_of(things.string))),
+				      .wide = made((shv_value *)shv_deref(ro, shv_ref_of(things.wide))) };
 	void *raw = made(shv_deref(ro, shv_ref_of(things.raw)));
 	shv_lock *lock = made((shv_lock *)shv_deref(ro, shv_ref_of(things.lock)));
 
 	for (int i = 0; i < OBJECT_FUNCTIONS; i++) {
 		const struct object_function *f = &object_functions[i];
-		void *p = f->takes & LOCK_OBJECTS ? lock : f->takes & VALUES ? subject(f, integer, floating) : raw;
+		void *p = f->takes & LOCK_OBJECTS ? lock : f->takes & (VALUES | STRINGS) ? subject(f, &its) : raw;
 
 		if (!f->reads)
 			REFUSED(f->name, EROFS, f->call(p));
@@ -1098,6 +1200,10 @@ START_TEST(writing_to_a_read_only_attachment_is_refused)
 	REFUSED("shv_ref_acquire", EROFS, shv_ref_acquire(ro, shv_ref_of(integer), &(shv_value *){ NULL }));
 	REFUSED_NULL("shv_value_new", EROFS, shv_value_new(ro, SHV_INT, NULL, SHV_NONE));
 	REFUSED_NULL("shv_array_new", EROFS, shv_array_new(ro, SHV_INT, 1, NULL, SHV_NONE));
+	REFUSED_NULL("shv_string_new", EROFS, shv_string_new(ro, "x", SHV_NONE));
+	REFUSED_NULL("shv_string_new_n", EROFS, shv_string_new_n(ro, "x", 1, SHV_NONE));
+	REFUSED_NULL("shv_wstring_new", EROFS, shv_wstring_new(ro, L"x", SHV_NONE));
+	REFUSED_NULL("shv_wstring_new_n", EROFS, shv_wstring_new_n(ro, L"x", 1, SHV_NONE));
 	REFUSED_NULL("shv_raw_new", EROFS, shv_raw_new(ro, SHV_INT, NULL));
 	REFUSED_NULL("shv_raw_array_new", EROFS, shv_raw_array_new(ro, SHV_INT, 1, NULL));
 	REFUSED_NULL("shv_lock_new", EROFS, shv_lock_new(ro, SHV_PLAIN));
@@ -1115,11 +1221,36 @@ END_TEST
 
 /* ---- no room ------------------------------------------------------------------------------------------ */
 
+static void strings_without_space(shv_arena *a, shv_value *string, shv_value *wide)
+{
+	enum { N = 20000 };
+	static char text[N + 1];
+	static wchar_t wtext[N + 1];
+
+	memset(text, 'x', N);
+	wmemset(wtext, L'x', N);
+	REFUSED_NULL("shv_string_new", ENOSPC, shv_string_new(a, text, SHV_NONE));
+	REFUSED_NULL("shv_string_new_n", ENOSPC, shv_string_new_n(a, text, N, SHV_NONE));
+	REFUSED_NULL("shv_wstring_new", ENOSPC, shv_wstring_new(a, wtext, SHV_NONE));
+	REFUSED_NULL("shv_wstring_new_n", ENOSPC, shv_wstring_new_n(a, wtext, N, SHV_NONE));
+	REFUSED("shv_string_set", ENOSPC, shv_string_set(string, text));
+	REFUSED("shv_string_set_n", ENOSPC, shv_string_set_n(string, text, N));
+	REFUSED("shv_string_append", ENOSPC, shv_string_append(string, text));
+	REFUSED("shv_string_append_n", ENOSPC, shv_string_append_n(string, text, N));
+	REFUSED("shv_wstring_set", ENOSPC, shv_wstring_set(wide, wtext));
+	REFUSED("shv_wstring_set_n", ENOSPC, shv_wstring_set_n(wide, wtext, N));
+	REFUSED("shv_wstring_append", ENOSPC, shv_wstring_append(wide, wtext));
+	REFUSED("shv_wstring_append_n", ENOSPC, shv_wstring_append_n(wide, wtext, N));
+	ck_assert_uint_eq(shv_len(string), 4);
+	ck_assert_uint_eq(shv_len(wide), 4);
+}
+
 START_TEST(full_arena_refuses)
 {
 	struct shv_arena_options o = { .capacity = (size_t)32 << 20, .max_processes = 1 };
 	shv_arena *a = made(shv_arena_create(&o));
 	void *p = made(shv_raw_new(a, SHV_INT, NULL));
+	shv_value *string = made(shv_string_new(a, "text", SHV_NONE)), *wide = made(shv_wstring_new(a, L"text", SHV_PLAIN));
 
 	for (size_t n = 1 << 20; n; n /= 2)
 		while (shv_raw_array_new(a, SHV_CHAR, n, NULL))
@@ -1134,6 +1265,7 @@ START_TEST(full_arena_refuses)
 	REFUSED_NULL("shv_raw_array_new", ENOSPC, shv_raw_array_new(a, SHV_INT, 10000, NULL));
 	REFUSED_NULL("shv_array_new", ENOSPC, shv_array_new(a, SHV_CHAR, 1 << 30, NULL, SHV_PLAIN));
 	REFUSED_NULL("shv_raw_array_new", ENOSPC, shv_raw_array_new(a, SHV_CHAR, 1 << 30, NULL));
+	strings_without_space(a, string, wide);
 	REFUSED_NULL("shv_lock_new", ENOSPC, shv_lock_new(a, SHV_PLAIN));
 	REFUSED_NULL("shv_find_or_new", ENOSPC, shv_find_or_new(a, "a name", SHV_INT, NULL, SHV_NONE, NULL));
 	REFUSED("shv_publish", ENOSPC,
@@ -1153,7 +1285,7 @@ static int child_too_many(void *arg)
 		const struct object_function *f = &object_functions[i];
 
 		if (f->locks)
-			REFUSED(f->name, EUSERS, f->call(subject(f, things.value, things.floating)));
+			REFUSED(f->name, EUSERS, f->call(subject(f, &things)));
 	}
 	REFUSED("shv_ref_acquire", EUSERS, shv_ref_acquire(a, shv_ref_of(things.value), &(shv_value *){ NULL }));
 	REFUSED("shv_release", EUSERS, shv_release(things.value));
@@ -1164,6 +1296,10 @@ static int child_too_many(void *arg)
 	REFUSED("shv_unpublish", EUSERS, shv_unpublish(a, "name"));
 	REFUSED_NULL("shv_value_new", EUSERS, shv_value_new(a, SHV_INT, NULL, SHV_NONE));
 	REFUSED_NULL("shv_array_new", EUSERS, shv_array_new(a, SHV_INT, 1, NULL, SHV_NONE));
+	REFUSED_NULL("shv_string_new", EUSERS, shv_string_new(a, "x", SHV_NONE));
+	REFUSED_NULL("shv_string_new_n", EUSERS, shv_string_new_n(a, "x", 1, SHV_NONE));
+	REFUSED_NULL("shv_wstring_new", EUSERS, shv_wstring_new(a, L"x", SHV_NONE));
+	REFUSED_NULL("shv_wstring_new_n", EUSERS, shv_wstring_new_n(a, L"x", 1, SHV_NONE));
 	REFUSED_NULL("shv_raw_new", EUSERS, shv_raw_new(a, SHV_INT, NULL));
 	REFUSED_NULL("shv_raw_array_new", EUSERS, shv_raw_array_new(a, SHV_INT, 1, NULL));
 	REFUSED_NULL("shv_lock_new", EUSERS, shv_lock_new(a, SHV_PLAIN));
@@ -1182,7 +1318,7 @@ START_TEST(process_beyond_the_most_is_refused)
 
 	things = make_things(a);
 	ck_assert_int_eq(finish(start(child_too_many, a)), 0);
-	ck_assert_uint_eq(arena_stat(a).objects, 8);
+	ck_assert_uint_eq(arena_stat(a).objects, 10);
 	assert_sound(a);
 	assert_ok(shv_arena_detach(a));
 }
@@ -1263,6 +1399,10 @@ static int child_without_memory(void *arg)
 	no_more_pages();
 	REFUSED_NULL("shv_value_new", ENOMEM, shv_value_new(a, SHV_INT, NULL, SHV_NONE));
 	REFUSED_NULL("shv_array_new", ENOMEM, shv_array_new(a, SHV_INT, 1, NULL, SHV_NONE));
+	REFUSED_NULL("shv_string_new", ENOMEM, shv_string_new(a, "x", SHV_NONE));
+	REFUSED_NULL("shv_string_new_n", ENOMEM, shv_string_new_n(a, "x", 1, SHV_NONE));
+	REFUSED_NULL("shv_wstring_new", ENOMEM, shv_wstring_new(a, L"x", SHV_NONE));
+	REFUSED_NULL("shv_wstring_new_n", ENOMEM, shv_wstring_new_n(a, L"x", 1, SHV_NONE));
 	REFUSED_NULL("shv_raw_new", ENOMEM, shv_raw_new(a, SHV_INT, NULL));
 	REFUSED_NULL("shv_raw_array_new", ENOMEM, shv_raw_array_new(a, SHV_INT, 1, NULL));
 	REFUSED_NULL("shv_lock_new", ENOMEM, shv_lock_new(a, SHV_PLAIN));
@@ -1298,6 +1438,8 @@ static int inspection_without_memory(void *arg)
 
 	NEED(ref, "shv_raw_array_new");
 	no_more_memory();
+	REFUSED_NULL("shv_string_dup", ENOMEM, shv_string_dup(things.string, NULL));
+	REFUSED_NULL("shv_wstring_dup", ENOMEM, shv_wstring_dup(things.wide, NULL));
 	REFUSED("shv_value_text", ENOMEM, shv_value_text(arg, ref, text, sizeof(text)));
 	REFUSED("shv_check", ENOMEM, shv_check(arg, NULL, NULL));
 	return 0;
@@ -1501,6 +1643,27 @@ START_TEST(object_with_a_damaged_header_is_reported)
 }
 END_TEST
 
+/* What a string names is no text of its own. Storing a new one mends it. */
+START_TEST(string_that_names_no_text_is_reported)
+{
+	uint64_t *string = (uint64_t *)(void *)things.string + 1, *wide = (uint64_t *)(void *)things.wide + 1;
+	const uint64_t was[] = { *string, *wide }, wrong[] = { was[1], was[0] };
+
+	for (int i = 0; i < 3; i++) {
+		*string = i == 2 ? wrong[0] : i == 1 ? UINT64_MAX : 0;
+		*wide = i == 2 ? wrong[1] : i == 1 ? UINT64_MAX : 0;
+		for (int k = 0; k < OBJECT_FUNCTIONS; k++)
+			if (object_functions[k].takes == STRINGS && (object_functions[k].reads || strstr(object_functions[k].name, "append")))
+				REFUSED(object_functions[k].name, EUCLEAN,
+					object_functions[k].call(object_functions[k].wide ? things.wide : things.string));
+		ck_assert_int_gt(shv_check(arena, NULL, NULL), 0);
+	}
+	*string = was[0];
+	*wide = was[1];
+	ck_assert_int_eq(shv_check(arena, NULL, NULL), 0);
+}
+END_TEST
+
 static int become_a_member(void *arg)
 {
 	return shv_add(arg, 0, NULL);
@@ -1578,6 +1741,10 @@ static int taken_for_dead(void *arg)
 	gate_wait(&place->go, 1);
 	REFUSED_NULL("shv_value_new", ENOTRECOVERABLE, shv_value_new(a, SHV_INT, NULL, SHV_NONE));
 	REFUSED_NULL("shv_array_new", ENOTRECOVERABLE, shv_array_new(a, SHV_INT, 9, NULL, SHV_NONE));
+	REFUSED_NULL("shv_string_new", ENOTRECOVERABLE, shv_string_new(a, "x", SHV_NONE));
+	REFUSED_NULL("shv_string_new_n", ENOTRECOVERABLE, shv_string_new_n(a, "x", 1, SHV_NONE));
+	REFUSED_NULL("shv_wstring_new", ENOTRECOVERABLE, shv_wstring_new(a, L"x", SHV_NONE));
+	REFUSED_NULL("shv_wstring_new_n", ENOTRECOVERABLE, shv_wstring_new_n(a, L"x", 1, SHV_NONE));
 	REFUSED_NULL("shv_raw_new", ENOTRECOVERABLE, shv_raw_new(a, SHV_INT, NULL));
 	REFUSED_NULL("shv_raw_array_new", ENOTRECOVERABLE, shv_raw_array_new(a, SHV_INT, 99, NULL));
 	REFUSED_NULL("shv_lock_new", ENOTRECOVERABLE, shv_lock_new(a, SHV_PLAIN));
@@ -1738,6 +1905,7 @@ int main(void)
 	tcase_add_loop_test(tc, system_calls_that_fail_are_reported, 0, 3);
 	tcase_add_test(tc, rights_and_descriptors_that_are_gone_are_an_error);
 	tcase_add_test(tc, object_with_a_damaged_header_is_reported);
+	tcase_add_test(tc, string_that_names_no_text_is_reported);
 	tcase_add_test(tc, recovery_in_a_damaged_arena_is_refused);
 	tcase_add_test(tc, process_that_was_taken_for_dead_is_told);
 

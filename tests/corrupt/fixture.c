@@ -175,6 +175,8 @@ static void make_own(struct fixture *f)
 	f->point = must(shv_value_new(f->a, point, &p, SHV_POLICY(&policies[0])));
 	f->bare_point = must(shv_value_new(f->a, point, &p, SHV_NONE));
 	f->died = must(SHV_VALUE(f->a, int, 7, SHV_RECURSIVE));
+	f->string = must(shv_string_new(f->a, "text of a string", SHV_RECURSIVE));
+	f->wide = must(shv_wstring_new(f->a, L"wide", SHV_NONE));
 	f->raw = must(shv_raw_new(f->a, SHV_LONGDOUBLE, NULL));
 	f->raw_array = must(shv_raw_array_new(f->a, SHV_CHAR, 0, NULL));
 	freed = must(SHV_VALUE(f->a, int, 8));
@@ -219,6 +221,21 @@ uint64_t *header_of(void *p)
 uint64_t *lock_of(void *p)
 {
 	return (uint64_t *)p - 2;
+}
+
+struct shv_string_shm *string_of(shv_value *v)
+{
+	return (struct shv_string_shm *)(void *)v;
+}
+
+struct shv_slot_shm *text_slot(const struct fixture *f, shv_value *v)
+{
+	return slot_at(f, (uint32_t)string_of(v)->text);
+}
+
+struct shv_text_shm *text_of(const struct fixture *f, shv_value *v)
+{
+	return (struct shv_text_shm *)(void *)(f->base + what_offset(text_slot(f, v)->what) + SHV_HEADER_SIZE);
 }
 
 uint32_t slot_of(const void *p)

@@ -25,6 +25,7 @@ struct fixture {
 	struct shv_super_shm *super;
 	/* Of this process. */
 	shv_value *recursive, *plain, *handoff, *none, *array, *long_array, *shared, *user, *point, *bare_point;
+	shv_value *string, *wide;         /* "text of a string", L"wide" */
 	void *raw, *raw_array;
 	shv_lock *lock, *condemned;       /* shared by `shared`; freed, but shared by `array` */
 	shv_value *died;                  /* its holder was killed */
@@ -44,6 +45,10 @@ struct shv_slot_shm *slot_at(const struct fixture *f, uint32_t index);
 struct shv_slot_shm *slot_for(const struct fixture *f, const void *p);
 uint64_t *header_of(void *p);
 uint64_t *lock_of(void *p);
+struct shv_string_shm *string_of(shv_value *v);
+/* The part that a string names. */
+struct shv_slot_shm *text_slot(const struct fixture *f, shv_value *v);
+struct shv_text_shm *text_of(const struct fixture *f, shv_value *v);
 /* The map's entry of the page where an object's block begins, or one that many pages later. */
 uint64_t *entry_of(const struct fixture *f, const void *p, unsigned further);
 /* The first page, from `from` on, whose entry is `entry` under `mask`. */

@@ -837,6 +837,60 @@ START_TEST(names_are_judged)
 }
 END_TEST
 
+START_TEST(strings_are_judged)
+{
+	struct shv_string_shm *string = string_of(f.string), *wide = string_of(f.wide);
+	struct shv_slot_shm *s = slot_for(&f, f.string);
+
+	BROKEN(s->what, what_make(what_offset(s->what), 8, SHV_KIND_STRING, SHV_POL_RECURSIVE),
+	       "string in slot *: type 8 is not one of characters");
+	BROKEN(string->text, 0, "string in slot *: its text is slot 0 generation 0, which is none");
+	BROKEN(string->text, SHV_TEXT_CLOSED, "string in slot *: its text is slot 4294967295 generation 4294967295, which is none");
+	BROKEN(string->text, string->text + (UINT64_C(1) << 32), "string in slot *: its text is slot * generation 2, which is none");
+	BROKEN(string->text, (uint64_t)slot_gen(s->word) << 32 | slot_of(f.string), "string in slot *: its text is slot *, which is none");
+	BROKEN(string->text, wide->text, "string in slot *: its text in slot * says that it is of slot * generation 1");
+	expect_sound("put right");
+}
+END_TEST
+
+START_TEST(texts_of_strings_are_judged)
+{
+	struct shv_text_shm *t = text_of(&f, f.string), *w = text_of(&f, f.wide);
+	struct shv_slot_shm *s = text_slot(&f, f.string);
+	char *text = f.base + what_offset(s->what) + SHV_HEADER_SIZE + offsetof(struct shv_text_shm, text);
+	uint64_t parent = t->parent;
+
+	BROKEN(t->bytes, UINT64_MAX, "string in slot *: its text cannot have 18446744073709551615 bytes");
+	BROKEN(t->bytes, class_size(slot_class(s->word)) - 48 + 8, "string in slot *: its text cannot have * bytes");
+	BROKEN(t->bytes, 15, "string in slot *: no zero behind the 15 bytes of its text");
+	BROKEN(text[16], 'x', "string in slot *: no zero behind the 16 bytes of its text");
+	BROKEN(w->bytes, 14, "string in slot *: its text cannot have 14 bytes");
+	BROKEN(((wchar_t *)(void *)w->text)[4], L'x', "string in slot *: no zero behind the 16 bytes of its text");
+	BROKEN(t->parent, w->parent, "string in slot *: its text in slot * says that it is of slot * generation 1");
+	BROKEN(t->parent, parent + (UINT64_C(1) << 32), "text in slot *: belongs to slot * generation 2, which does not name it");
+	BROKEN(t->parent, 77, "text in slot *: belongs to slot 77 generation 0, which does not name it");
+	BROKEN(f.super->texts, 0, "text in slot *: the superblock says that there was never one");
+	/* A block that has no room for a text's numbers. */
+	BROKEN(s->word, slot_word(SHV_SLOT_LIVE, slot_proc(s->word), 2, 0, slot_gen(s->word)), "text in slot *: its block is too small for one");
+	expect_sound("put right");
+}
+END_TEST
+
+/* Named by nobody: that is sound as long as the string, and who made the text, can still be about to change it. */
+START_TEST(text_that_nobody_names_is_judged)
+{
+	struct shv_slot_shm *string = slot_for(&f, f.string), *text = text_slot(&f, f.string);
+	shv_ref other = string_of(f.wide)->text, was = string_of(f.string)->text;
+
+	BROKEN_IN(*string, string->word = slot_with(string->word, SHV_SLOT_FREE, 0),
+		  "text in slot *: belongs to slot * generation 1, which does not name it");
+	BROKEN_IN(*text, (text->word = slot_with(text->word, SHV_SLOT_LIVE, 7), string_of(f.string)->text = other),
+		  "text in slot *: belongs to slot * generation 1, which does not name it");
+	string_of(f.string)->text = was;
+	expect_sound("put right");
+}
+END_TEST
+
 /* ---- many findings, and an arena in use -------------------------------------------------------------- */
 
 START_TEST(a_thousand_findings_are_told_and_all_are_counted)
@@ -1015,6 +1069,9 @@ int main(void)
 	tcase_add_test(tc, types_are_judged);
 	tcase_add_test(tc, name_table_is_judged);
 	tcase_add_test(tc, names_are_judged);
+	tcase_add_test(tc, strings_are_judged);
+	tcase_add_test(tc, texts_of_strings_are_judged);
+	tcase_add_test(tc, text_that_nobody_names_is_judged);
 	tcase_add_test(tc, a_thousand_findings_are_told_and_all_are_counted);
 	tc = cases(suite, "in use");
 	tcase_add_test(tc, an_arena_in_use_has_no_findings);

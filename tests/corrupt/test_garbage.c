@@ -114,7 +114,7 @@ static void leave(const char *why, const char *what)
 
 static void look_at_value(shv_arena *a, shv_ref ref)
 {
-	char buf[300];
+	_Alignas(wchar_t) char buf[300];
 	bool torn;
 	void *p;
 
@@ -131,6 +131,13 @@ static void look_at_value(shv_arena *a, shv_ref ref)
 	(void)shv_at(p, 1);
 	(void)shv_value_holder(p, &(struct shv_holder){ .size = 0 });
 	(void)shv_ref_of(p);
+	if (shv_kind_of(p) != SHV_KIND_STRING)
+		return;
+	(void)shv_string_get(p, buf, sizeof(buf));
+	(void)shv_wstring_peek(p, (wchar_t *)(void *)buf, sizeof(buf) / sizeof(wchar_t));
+	free(shv_string_dup(p, NULL));
+	free(shv_wstring_dup(p, NULL));
+	(void)shv_string_data(p, NULL);
 }
 
 static void look_at_names(shv_arena *a)
@@ -242,12 +249,15 @@ static unsigned regions(struct region *r)
 					 *chunk_entry(f.base, g, slot_of(f.none) / SHV_SLOTS_PER_CHUNK))
 				 << SHV_PAGE_SHIFT),
 		  SHV_CHUNK_BYTES },
+		{ "string", (uint64_t)((char *)f.string - f.base), sizeof(struct shv_string_shm) },
+		{ "text", (uint64_t)((char *)text_of(&f, f.string) - f.base), sizeof(struct shv_text_shm) },
+		{ "wide text", (uint64_t)((char *)text_of(&f, f.wide) - f.base), sizeof(struct shv_text_shm) },
 	};
 
 	memcpy(r, all, sizeof(all));
 	return sizeof(all) / sizeof(all[0]);
 }
-#define REGIONS 15
+#define REGIONS 18
 
 static void fill(char *p, uint64_t size, unsigned how)
 {

@@ -667,6 +667,7 @@ static const struct scenario scenarios[] = {
 	{ "create strings", none, warm_child, create_strings, strings_are_whole, false },
 	{ "set strings", survivor_strings, warm_child, set_strings, strings_were_set, false },
 	{ "set strings of dead setters", dead_setters, warm_child, set_strings, strings_were_set, true },
+	{ "set strings to nothing", survivor_strings, warm_child, set_to_nothing, strings_are_empty, false },
 	{ "append to strings", survivor_strings, warm_child, append_strings, strings_were_appended, false },
 	{ "free strings", survivor_strings, warm_child, free_strings, strings_were_freed, false },
 	{ "free strings of dead setters", dead_setters, warm_child, free_strings, strings_were_freed, true },

@@ -122,6 +122,31 @@ static void dead_setters(struct stage *s)
 	}
 }
 
+/* Those who make a text of the survivor empty die at each point: the old text is not left to nobody. */
+static void set_to_nothing(struct stage *s)
+{
+	int r;
+
+	for (int k = 0; k < MANY; k++) {
+		REQUIRE((r = shv_string_set(s->v[k], "")) == 0 || r == SHV_RECOVERED);
+		s->shared->acknowledged = k + 1;
+	}
+}
+
+static void strings_are_empty(struct stage *s, bool died)
+{
+	struct shv_stat st = { .size = sizeof(st) };
+	long done = s->shared->acknowledged;
+
+	(void)died;
+	for (int i = 0; i < MANY; i++) {
+		ssize_t n = shv_string_peek(s->v[i], NULL, 0);
+		ck_assert_msg(n == 0 || (i >= done && string_version(s->v[i], i) == 1), "string %d: %zd after %ld steps", i, n, done);
+	}
+	ck_assert_int_eq(shv_stat(s->a, &st), 0);
+	ck_assert_msg(st.parts == MANY, "%llu texts of %d strings", (unsigned long long)st.parts, MANY);
+}
+
 static void setters_in_order(struct stage *s, bool died)
 {
 	(void)died;
