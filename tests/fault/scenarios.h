@@ -468,8 +468,8 @@ static int never_mind(void *state)
 	(void)state;
 	return 0;
 }
-static const struct shv_lock_policy policy = {
-	.struct_size = sizeof(policy), .name = "never mind", .size = 4, .align = 4, .acquire = never, .release = never_mind
+static const struct shv_lock_policy idle_policy = {
+	.struct_size = sizeof(idle_policy), .name = "never mind", .size = 4, .align = 4, .acquire = never, .release = never_mind
 };
 
 static void tables(struct stage *s)
@@ -477,8 +477,8 @@ static void tables(struct stage *s)
 	const shv_type *t;
 
 	REQUIRE((t = shv_type_parse("T{i:a:d:b:}")));
-	REQUIRE(!shv_lock_register(s->a, &policy));
-	REQUIRE(shv_value_new(s->a, t, NULL, SHV_POLICY(&policy)));
+	REQUIRE(!shv_lock_register(s->a, &idle_policy));
+	REQUIRE(shv_value_new(s->a, t, NULL, SHV_POLICY(&idle_policy)));
 }
 
 static void trim(struct stage *s)
@@ -706,7 +706,7 @@ static void free_everything(shv_arena *a)
 			r = kind == SHV_KIND_LOCK ? shv_lock_free(p) :
 			    kind == SHV_KIND_RAW || kind == SHV_KIND_RAW_ARRAY ? shv_raw_free(p) : shv_value_free(p);
 			if (r == -ENOTSUP) /* of a policy that only the child had registered */
-				r = shv_lock_register(a, &policy) ? r : shv_value_free(p);
+				r = shv_lock_register(a, &idle_policy) ? r : shv_value_free(p);
 			ck_assert_msg(r == 0, "free: %d %s", r, shv_errmsg());
 		}
 }
