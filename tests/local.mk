@@ -30,6 +30,7 @@ fault_tests = \
 	%D%/fault/test_race
 
 step_tests = \
+	%D%/fault/test_pair \
 	%D%/fault/test_step
 
 corrupt_tests = \

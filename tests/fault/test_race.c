@@ -17,6 +17,7 @@ static void fresh(struct stage *s)
 {
 	struct shv_arena_options o = { .size = sizeof(o), .capacity = 64u << 20, .max_processes = 8 };
 
+	stay_on_one_cpu();
 	s->a = shv_arena_create(&o);
 	ck_assert_msg(s->a != NULL, "%s", shv_errmsg());
 	s->shared = mmap(NULL, sizeof(*s->shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -36,22 +37,27 @@ enum { FILL = 1500, RUNS = 4096, RUN_BYTES = 4000 };
 static char *runs[RUNS];
 static unsigned runs_n, pages_met;
 
-/* If the dead stood in the free of an orphan whose page it had already given back: take pages until that one is ours. */
+static bool lies_on(struct stage *s, const char *run, uint32_t page)
+{
+	return page_of(&s->a->m->geo, (uint64_t)(run - s->a->base)) == page;
+}
+
+/* If the dead stood in the free of an orphan whose page it had already given back: make objects until one lies on it. */
 static void take_the_page_of_the_intent(struct stage *s)
 {
-	const struct shv_geo *g = &s->a->m->geo;
 	const struct shv_recovery_intent_shm *in = &super_of(s->a->base)->recovery_intent;
-	uint64_t *entry = page_entry(s->a->base, g, in->pages[0]);
+	bool met = false;
 
 	runs_n = 0;
-	if (in->active != SHV_REC_ORPHAN_FREE || load_relaxed(entry))
+	if (in->active != SHV_REC_ORPHAN_FREE || load_relaxed(page_entry(s->a->base, &s->a->m->geo, in->pages[0])))
 		return;
-	while (!load_relaxed(entry) && runs_n < RUNS) {
+	while (!met && runs_n < RUNS) {
 		runs[runs_n] = shv_raw_array_new(s->a, SHV_CHAR, RUN_BYTES, NULL);
 		ck_assert_msg(runs[runs_n] != NULL, "%s", shv_errmsg());
-		memset(runs[runs_n++], 'r', RUN_BYTES);
+		memset(runs[runs_n], 'r', RUN_BYTES);
+		met = lies_on(s, runs[runs_n++], in->pages[0]);
 	}
-	ck_assert_msg(load_relaxed(entry), "page %u was not to be had", in->pages[0]);
+	ck_assert_msg(met, "page %u was not to be had", in->pages[0]);
 	pages_met++;
 }
 
@@ -72,6 +78,7 @@ static bool reused_round(unsigned k)
 	pid_t pid;
 
 	fresh(&s);
+	warm_child(&s); /* the survivor's reserve of pages shall not be among those that come free */
 	orphans_only(&s);
 	pid = fork();
 	if (!pid) {

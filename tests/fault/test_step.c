@@ -119,6 +119,7 @@ START_TEST(death_at_any_instruction)
 
 	if (sc->points || (only && strcmp(only, sc->name)))
 		return; /* test_crash.c has these */
+	stay_on_one_cpu();
 	n = length_of(sc);
 	/* Killing at i takes i steps: with places evenly spread, n steps for every two of them. */
 	stride = n * (n / 2) / STEPS_IN_ALL;
