@@ -9,6 +9,7 @@
 #include "support/suite.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <shv/shv.h>
 #include <signal.h>
@@ -47,7 +48,7 @@ struct stage {
 	shv_arena *a;
 	shv_value *v[MANY + 8];
 	void *raw;
-	shv_lock *lock;
+	bool thread_is_there;
 	struct {
 		long acknowledged; /* what the child says is done */
 		shv_ref ref[MANY + 8];
@@ -661,6 +662,75 @@ static void lost_by_dead_freer(struct stage *s)
 
 #include "fault/scenarios_string.h"
 
+/* Beside the one that acts, a thread with locks in its hands and magazines full. */
+static void *other_thread(void *arg)
+{
+	struct stage *s = arg;
+	shv_value *freed[2 * MANY];
+
+	for (int i = 0; i < 2 * MANY; i++)
+		REQUIRE((freed[i] = shv_value_new(s->a, SHV_LONG, NULL, i % 2 ? SHV_PLAIN : SHV_NONE)));
+	for (int i = 0; i < 3; i++) {
+		shv_value *v;
+		REQUIRE((v = shv_value_new(s->a, SHV_INT, &i, i == 0 ? SHV_RECURSIVE : i == 1 ? SHV_PLAIN : SHV_HANDOFF)));
+		REQUIRE(!shv_acquire(v));
+		s->shared->ref[MANY + i] = shv_ref_of(v);
+	}
+	for (int i = 0; i < 2 * MANY; i++)
+		REQUIRE(!shv_value_free(freed[i]));
+	s->thread_is_there = true;
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static void warm_with_thread(struct stage *s)
+{
+	pthread_t t;
+
+	warm_child(s);
+	REQUIRE(!pthread_create(&t, NULL, other_thread, s));
+	while (!*(volatile bool *)&s->thread_is_there)
+		sched_yield();
+}
+
+static void thread_left_its_locks(struct stage *s)
+{
+	for (int i = 0; i < 3; i++) {
+		shv_value *v = shv_deref(s->a, s->shared->ref[MANY + i]);
+		int r;
+		ck_assert_msg(v != NULL, "value %d of the other thread is lost", i);
+		r = shv_try_acquire(v);
+		ck_assert_msg(r == 0 || r == SHV_RECOVERED, "lock %d of the other thread: %d %s", i, r, shv_errmsg());
+		ck_assert_int_eq(shv_release(v), 0);
+		ck_assert_int_eq(SHV_LOAD(v, int), i);
+	}
+}
+
+static void created_beside_thread(struct stage *s, bool died)
+{
+	acknowledged_are_there(s, died);
+	thread_left_its_locks(s);
+}
+
+static void freed_beside_thread(struct stage *s, bool died)
+{
+	freed_are_gone(s, died);
+	thread_left_its_locks(s);
+}
+
+static void locked_beside_thread(struct stage *s, bool died)
+{
+	locks_can_be_had(s, died);
+	thread_left_its_locks(s);
+}
+
+static void recovered_beside_thread(struct stage *s, bool died)
+{
+	dead_owner_in_order(s, died);
+	thread_left_its_locks(s);
+}
+
 static const struct scenario scenarios[] = {
 	{ "create, cold", none, NULL, create_values, acknowledged_are_there, false },
 	{ "create, warm", none, warm_child, create_values, acknowledged_are_there, false },
@@ -696,6 +766,10 @@ static const struct scenario scenarios[] = {
 	{ "free all orphans", orphans_only, NULL, free_orphans, orphans_gone, false },
 	{ "recover a freer of orphans", dead_freer_of_orphan, warm_child, recover, sound, true },
 	{ "recover a freer", lost_by_dead_freer, warm_child, recover, sound, true },
+	{ "create beside a thread", none, warm_with_thread, create_values, created_beside_thread, false },
+	{ "free foreign beside a thread", survivor_values, warm_with_thread, free_foreign, freed_beside_thread, false },
+	{ "lock and unlock beside a thread", survivor_values, warm_with_thread, hold_all, locked_beside_thread, false },
+	{ "recover beside a thread", dead_owner, warm_with_thread, recover, recovered_beside_thread, false },
 };
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 
