@@ -21,7 +21,7 @@
 #include <sys/ptrace.h>
 #include <time.h>
 
-#define STEPS_MOST 6000u /* a place lies no further in an operation, without SHV_SLOW */
+#define STEPS_MOST 2500u /* a place lies no further in an operation, without SHV_SLOW */
 #define B_PATIENCE 400   /* ms that B may take to its place: it may be waiting for A */
 
 static uint64_t chance;
