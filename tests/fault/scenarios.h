@@ -665,6 +665,24 @@ static void lost_by_dead_freer(struct stage *s)
 
 #include "fault/scenarios_string.h"
 
+/* Reading what is too large for the stack, and waiting for it to change. */
+static void survivor_text(struct stage *s)
+{
+	ck_assert_ptr_nonnull(s->v[0] = shv_array_new(s->a, SHV_INT, 2000, NULL, SHV_RECURSIVE));
+	ck_assert_ptr_nonnull(s->v[1] = shv_string_new(s->a, "a text that somebody wants to have a copy of", SHV_RECURSIVE));
+}
+
+static void wait_and_copy(struct stage *s)
+{
+	static const int seen[2000];
+	struct timespec soon = { 0, 1000000 };
+	char *copy;
+
+	REQUIRE(shv_wait(s->v[0], seen, sizeof(seen), &soon) == -ETIMEDOUT);
+	REQUIRE((copy = shv_string_dup(s->v[1], NULL)));
+	free(copy);
+}
+
 /* Beside the one that acts, a thread with locks in its hands and magazines full. */
 static void *other_thread(void *arg)
 {
@@ -769,6 +787,7 @@ static const struct scenario scenarios[] = {
 	{ "free all orphans", orphans_only, NULL, free_orphans, orphans_gone, false },
 	{ "recover a freer of orphans", dead_freer_of_orphan, warm_child, recover, sound, true },
 	{ "recover a freer", lost_by_dead_freer, warm_child, recover, sound, true },
+	{ "wait and copy", survivor_text, warm_child, wait_and_copy, sound, false },
 	{ "create beside a thread", none, warm_with_thread, create_values, created_beside_thread, false },
 	{ "free foreign beside a thread", survivor_values, warm_with_thread, free_foreign, freed_beside_thread, false },
 	{ "lock and unlock beside a thread", survivor_values, warm_with_thread, hold_all, locked_beside_thread, false },
