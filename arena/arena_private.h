@@ -235,13 +235,13 @@ static inline uint64_t page_of(const struct shv_geo *g, uint64_t off)
 {
 	return (off - g->data_off) >> SHV_PAGE_SHIFT;
 }
-uint64_t pool_pages_slow(const struct shv_geo *g, uint64_t claimed) HIDDEN;
+uint64_t pool_pages_slow(const char *base, const struct shv_geo *g, uint64_t claimed) HIDDEN;
 /* Pages of the pool that exist, never more than geometry and file have. */
 static inline uint64_t pool_pages(const char *base, const struct shv_geo *g)
 {
 	uint64_t n = load_acquire(&super_of(base)->pool_pages);
 
-	return likely(n <= load_relaxed(&g->seen_pages)) ? n : pool_pages_slow(g, n);
+	return likely(n <= load_relaxed(&g->seen_pages)) ? n : pool_pages_slow(base, g, n);
 }
 static inline uint32_t chunks_high(const char *base, const struct shv_geo *g)
 {
@@ -359,7 +359,7 @@ int memfd_check(int fd, bool rdonly, uint64_t *size, dev_t *dev, ino_t *ino) HID
 int memfd_grow(struct shv_member *m, uint64_t size) HIDDEN;                 /* at least to size; 0 or negative errno */
 int memfd_fd(struct shv_member *m) HIDDEN;                                  /* m->fd, or another one if somebody closed it */
 bool memfd_is(int fd, const struct shv_geo *g) HIDDEN;                      /* does the descriptor still lead to the arena */
-int memfd_punch(void *addr, size_t size) HIDDEN;                            /* give pages back; contents become zero */
+int memfd_punch(struct shv_member *m, void *addr, size_t size) HIDDEN;      /* give pages back; contents become zero */
 int geo_make(struct shv_geo *g, struct shv_super_const *c, size_t capacity, unsigned max_processes) HIDDEN;
 int geo_check(struct shv_geo *g, const struct shv_super_const *shared, uint64_t file_size) HIDDEN; /* 0, -EBADMSG, -EPROTONOSUPPORT, -EUCLEAN */
 uint64_t fnv64(const void *p, size_t n) HIDDEN;

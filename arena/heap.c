@@ -83,7 +83,7 @@ static void *hook_alloc(extent_hooks_t *hooks, void *new_addr, size_t size, size
 	    pool_alloc(h->m, (uint32_t)(size >> SHV_PAGE_SHIFT), (uint32_t)(alignment >> SHV_PAGE_SHIFT), owned(h), &page);
 	if (!r) {
 		addr = page_addr(h->m->base, &h->m->geo, page);
-		if (h->m->populate && madvise(addr, size, MADV_POPULATE_WRITE)) {
+		if (h->m->populate && (FAIL_POINT("madvise-populate") || madvise(addr, size, MADV_POPULATE_WRITE))) {
 			r = fail(-ENOMEM, "arena '%s': no memory to back %zu bytes", h->m->name, size);
 			(void)pool_free(h->m, page, size >> SHV_PAGE_SHIFT, owned(h), UINT64_MAX);
 		}
@@ -132,7 +132,7 @@ static bool hook_purge(extent_hooks_t *hooks, void *addr, size_t size, size_t of
 
 	(void)size;
 	(void)arena;
-	return !ours(h) || memfd_punch((char *)addr + offset, length);
+	return !ours(h) || memfd_punch(h->m, (char *)addr + offset, length);
 }
 
 static bool hook_split(extent_hooks_t *hooks, void *addr, size_t size, size_t a, size_t b, bool committed, unsigned arena)

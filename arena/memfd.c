@@ -161,7 +161,7 @@ int memfd_fd(struct shv_member *m)
 	return again;
 }
 
-uint64_t pool_pages_slow(const struct shv_geo *g, uint64_t claimed)
+uint64_t pool_pages_slow(const char *base, const struct shv_geo *g, uint64_t claimed)
 {
 	struct shv_geo *mine = (struct shv_geo *)(uintptr_t)g; /* a cache in private memory */
 	int fd = load_relaxed(&g->fd);
@@ -170,8 +170,12 @@ uint64_t pool_pages_slow(const struct shv_geo *g, uint64_t claimed)
 
 	if (claimed > g->max_pages)
 		claimed = g->max_pages;
-	if (!same_file(fd, g->dev, g->ino) || fstat(fd, &st))
+	if (!same_file(fd, g->dev, g->ino) || FAIL_POINT("fstat-pages") || fstat(fd, &st)) {
+		/* The program closed our descriptor: ask the mapping. What lies past the file's end cannot be read. */
+		if (claimed > g->seen_pages && !madvise(page_addr(base, g, claimed - 1), SHV_PAGE_SIZE, MADV_POPULATE_READ))
+			store_relaxed(&mine->seen_pages, claimed);
 		return claimed <= g->seen_pages ? claimed : g->seen_pages;
+	}
 	pages = (uint64_t)st.st_size > g->data_off ? ((uint64_t)st.st_size - g->data_off) >> SHV_PAGE_SHIFT : 0;
 	store_relaxed(&mine->seen_pages, pages);
 	return claimed < pages ? claimed : pages;
@@ -184,7 +188,7 @@ int memfd_grow(struct shv_member *m, uint64_t size)
 
 	if (fd < 0)
 		return fd;
-	if (fstat(fd, &st))
+	if ((FAIL_POINT("fstat-grow") && (errno = ENOMEM)) || fstat(fd, &st))
 		return fail_call("fstat of the memfd", NULL);
 	if ((uint64_t)st.st_size >= size)
 		return 0;
@@ -198,12 +202,36 @@ int memfd_grow(struct shv_member *m, uint64_t size)
 	return 0;
 }
 
-int memfd_punch(void *addr, size_t size)
+/* Write zeros where there is memory, in it or swapped out; the rest must stay holes. */
+static void zero_data(int fd, char *base, off_t from, off_t to)
 {
-	if (!size)
+	off_t at, end = from;
+
+	while (end < to && (at = lseek(fd, end, SEEK_DATA)) >= 0 && at < to) {
+		end = lseek(fd, at, SEEK_HOLE);
+		if (end < at || end > to)
+			end = to;
+		memset(base + at, 0, (size_t)(end - at));
+	}
+}
+
+/*
+ * Through the mapping, which needs no descriptor; where the program has locked it in memory (mlockall), through the file. If neither
+ * can be, the contents are zero at least, so that whoever wants to free pages is not stopped: then they keep their memory until they are
+ * used and freed again.
+ */
+int memfd_punch(struct shv_member *m, void *addr, size_t size)
+{
+	off_t off = (off_t)((char *)addr - m->base);
+	int fd;
+
+	if (!size || (!FAIL_POINT("madvise-punch") && !madvise(addr, size, MADV_REMOVE)))
 		return 0;
-	if (madvise(addr, size, MADV_REMOVE))
-		return fail_call("madvise(MADV_REMOVE)", NULL);
+	fd = memfd_fd(m);
+	if (fd < 0)
+		return fd;
+	if (FAIL_POINT("fallocate-punch") || fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, (off_t)size))
+		zero_data(fd, m->base, off, off + (off_t)size);
 	return 0;
 }
 

@@ -175,7 +175,7 @@ void pool_redo(struct shv_member *m)
 {
 	struct shv_super_shm *s = super_of(m->base);
 	const struct shv_pool_intent_shm *in = &s->pool_intent;
-	uint64_t page = in->page, pages = in->pages;
+	uint64_t page = in->page, pages = in->pages, have;
 
 	if (!load_acquire(&in->active))
 		return;
@@ -187,8 +187,10 @@ void pool_redo(struct shv_member *m)
 			if (in->word[i].off <= m->geo.data_off - 8 && in->word[i].off % 8 == 0)
 				store_release((uint64_t *)(m->base + in->word[i].off), in->word[i].value);
 		CRASH_POINT("pool-words");
+		/* By the word, not by what this process knows of the file: only the map is read. */
+		have = load_acquire(&s->pool_pages);
 		if (pages)
-			sums_update(m->base, &m->geo, page, page + pages - 1, pool_pages(m->base, &m->geo));
+			sums_update(m->base, &m->geo, page, page + pages - 1, have < m->geo.max_pages ? have : m->geo.max_pages);
 	}
 	CRASH_POINT("pool-sums");
 	store_release(&s->pool_intent.active, 0);
@@ -217,10 +219,14 @@ static void commit(struct shv_member *m, uint64_t page, uint64_t pages, uint64_t
 /* More pages at the end; the pool lock is held. */
 static int grow(struct shv_member *m, uint64_t need)
 {
-	uint64_t have = pool_pages(m->base, &m->geo), room = m->geo.max_pages - have, step = have / 8;
+	/* By the word: what this process knows of the file may be old, if the program closed the descriptor. */
+	uint64_t have = load_acquire(&super_of(m->base)->pool_pages), room, step = have / 8;
 	struct shv_word_write w;
 	int r;
 
+	if (have > m->geo.max_pages)
+		return fail(-EUCLEAN, "arena '%s': its number of pages is damaged", m->name);
+	room = m->geo.max_pages - have;
 	if (need > room)
 		return fail(-ENOSPC, "arena '%s' is full: %llu bytes of capacity: create it with a larger one", m->name,
 			    (unsigned long long)m->geo.capacity);
@@ -384,7 +390,7 @@ int pool_set(struct shv_member *m, uint64_t page, uint64_t n, uint64_t expected,
 
 int pool_free(struct shv_member *m, uint64_t page, uint64_t n, uint64_t expected, uint64_t mask)
 {
-	int r = memfd_punch(page_addr(m->base, &m->geo, page), (size_t)n << SHV_PAGE_SHIFT);
+	int r = memfd_punch(m, page_addr(m->base, &m->geo, page), (size_t)n << SHV_PAGE_SHIFT);
 
 	if (r)
 		return r;

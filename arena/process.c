@@ -214,7 +214,7 @@ static int register_in(struct shv_member *m, uint32_t from, uint32_t to)
 	if (own < 0)
 		return own;
 	page = FAIL_POINT("mmap-liveness") ? MAP_FAILED : mmap(NULL, SHV_PAGE_SIZE, PROT_READ, MAP_SHARED, own, 0);
-	if (page == MAP_FAILED || madvise(page, SHV_PAGE_SIZE, MADV_DONTFORK)) {
+	if (page == MAP_FAILED || FAIL_POINT("madvise-liveness") || madvise(page, SHV_PAGE_SIZE, MADV_DONTFORK)) {
 		if (page != MAP_FAILED)
 			munmap(page, SHV_PAGE_SIZE);
 		close(own);

@@ -315,7 +315,7 @@ int recover_chunk_drop(struct shv_member *m, uint32_t chunk, uint32_t page, uint
 {
 	uint64_t floor = load_relaxed(chunk_entry(m->base, &m->geo, chunk)) & ~UINT64_C(0xffffffff);
 	struct shv_word_write w = { m->geo.chunks_off + (uint64_t)chunk * 8, floor };
-	int rc = memfd_punch(page_addr(m->base, &m->geo, page), SHV_CHUNK_BYTES);
+	int rc = memfd_punch(m, page_addr(m->base, &m->geo, page), SHV_CHUNK_BYTES);
 
 	if (rc)
 		return rc;

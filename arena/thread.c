@@ -29,9 +29,7 @@ struct tc_list {
 	struct { struct shv_member *m; uint64_t serial; struct shv_tc *tc; unsigned tcache; } v[];
 };
 static __thread struct tc_list *my_list;
-static pthread_key_t key;
-static pthread_once_t key_once = PTHREAD_ONCE_INIT;
-static int key_error;
+static uint32_t key_made; /* the key + 1; 0: none yet */
 
 /* ---- the thread table ------------------------------------------------------------------------------ */
 
@@ -99,7 +97,7 @@ static void *wiped_pages(size_t size)
 
 	if (p == MAP_FAILED)
 		return NULL;
-	if (madvise(p, size, MADV_WIPEONFORK)) {
+	if (FAIL_POINT("madvise-wiped") || madvise(p, size, MADV_WIPEONFORK)) {
 		munmap(p, size);
 		return NULL;
 	}
@@ -162,9 +160,21 @@ static void thread_end(void *arg)
 	free(list);
 }
 
-static void key_make(void)
+/* The key whose destructor ends caches. There are few in a process: if none is left now, there may be one later. */
+static bool key_get(pthread_key_t *key)
 {
-	key_error = pthread_key_create(&key, thread_end);
+	uint32_t made = load_acquire(&key_made), none = 0;
+
+	if (!made) {
+		if (FAIL_POINT("pthread-key") || pthread_key_create(key, thread_end))
+			return false;
+		if (cas32(&key_made, &none, *key + 1))
+			return true;
+		(void)pthread_key_delete(*key); /* another thread was faster */
+		made = none;
+	}
+	*key = made - 1;
+	return true;
 }
 
 /* The entry of m in this thread's list, with memory for its cache. */
@@ -172,6 +182,7 @@ static struct shv_tc *list_entry(struct shv_member *m)
 {
 	struct tc_list *l = my_list;
 	unsigned idle = UINT32_MAX;
+	pthread_key_t key;
 
 	for (unsigned i = 0; l && i < l->n; i++) {
 		if (l->v[i].m == m && l->v[i].serial == m->serial)
@@ -195,8 +206,7 @@ static struct shv_tc *list_entry(struct shv_member *m)
 		bigger->cap = cap;
 		my_list = l = bigger;
 	}
-	pthread_once(&key_once, key_make);
-	if (key_error || pthread_setspecific(key, l))
+	if (!key_get(&key) || FAIL_POINT("pthread-setspecific") || pthread_setspecific(key, l))
 		return NULL;
 	l->v[l->n].tc = wiped_pages(sizeof(struct shv_tc));
 	if (!l->v[l->n].tc)

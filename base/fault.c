@@ -4,6 +4,7 @@
  *   SHV_CRASH_AT=n        SIGKILL at the n-th crash point reached from now on
  *   SHV_CRASH_AT=name[:k] SIGKILL at the k-th time the named one is reached
  *   SHV_FAIL_AT=n, =name[:k]  the same for failure points: they report failure once
+ *   SHV_FAIL_AT=n+r       the n-th and the r - 1 that are reached next: shortage that lasts
  *   SHV_POINTS_LOG=fd     write each name reached, one a line, to that descriptor
  */
 #include "base/fault.h"
@@ -21,6 +22,7 @@
 struct trigger {
 	char name[40];    /* empty: any */
 	uint64_t left;    /* hits until it goes off; 0 = off */
+	uint64_t row;     /* how often it goes off then */
 	uint64_t count;   /* hits so far */
 };
 static struct trigger crash, failure;
@@ -28,12 +30,14 @@ static int log_fd = -1;
 
 static void arm(struct trigger *t, const char *spec)
 {
-	const char *colon;
+	const char *colon, *plus;
 	size_t n;
 
 	memset(t, 0, sizeof(*t));
 	if (!spec || !*spec)
 		return;
+	plus = strchr(spec, '+');
+	t->row = plus ? strtoull(plus + 1, NULL, 10) : 1;
 	if (*spec >= '0' && *spec <= '9') {
 		t->left = strtoull(spec, NULL, 10);
 		return;
@@ -86,7 +90,13 @@ static bool reached(struct trigger *t, const char *name)
 	__atomic_fetch_add(&t->count, 1, __ATOMIC_RELAXED);
 	if (!load_relaxed(&t->left) || (t->name[0] && strcmp(t->name, name)))
 		return false;
-	return __atomic_sub_fetch(&t->left, 1, __ATOMIC_RELAXED) == 0;
+	if (__atomic_sub_fetch(&t->left, 1, __ATOMIC_RELAXED))
+		return false;
+	if (t->row > 1) {
+		t->row--;
+		__atomic_store_n(&t->left, 1, __ATOMIC_RELAXED);
+	}
+	return true;
 }
 
 void shv_crash_point_(const char *name)

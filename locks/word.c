@@ -41,7 +41,8 @@ static uint32_t *futex_half(uint64_t *word)
 void lock_wake(uint64_t *word, int n)
 {
 	/* Shared mapping: the key is file and offset, so no FUTEX_PRIVATE_FLAG. A failure has nobody to wake. */
-	(void)syscall(SYS_futex, futex_half(word), FUTEX_WAKE, n, NULL, NULL, 0);
+	if (!FAIL_POINT("futex-wake"))
+		(void)syscall(SYS_futex, futex_half(word), FUTEX_WAKE, n, NULL, NULL, 0);
 }
 
 static int64_t until(const struct timespec *deadline)
@@ -78,7 +79,8 @@ static bool nap(uint64_t *word, uint32_t seen, const struct timespec *deadline, 
 		if (left < ts.tv_nsec)
 			ts.tv_nsec = left;
 	}
-	(void)syscall(SYS_futex, futex_half(word), FUTEX_WAIT, seen, &ts, NULL, 0);
+	if (!FAIL_POINT("futex-wait")) /* whyever it returns, the caller looks again */
+		(void)syscall(SYS_futex, futex_half(word), FUTEX_WAIT, seen, &ts, NULL, 0);
 	return true;
 }
 

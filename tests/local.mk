@@ -6,7 +6,7 @@
 #
 #   unit_tests   white box: all folders can be included, libshv-internal is linked
 #   fault_tests  the same, built only with --enable-fault-injection
-#   step_tests   white box, any build: death at any instruction
+#   step_tests   white box, any build: death at any instruction, two at once, shortage
 #   corrupt_tests  white box: arenas with damage in them
 #   api_tests    black box: public headers and libshv only, as a user has them
 #   multi_tests  black box, several processes
@@ -30,6 +30,8 @@ fault_tests = \
 	%D%/fault/test_race
 
 step_tests = \
+	%D%/fault/test_pair \
+	%D%/fault/test_short \
 	%D%/fault/test_step
 
 corrupt_tests = \

@@ -531,9 +531,14 @@ SHV_API int shv_lock_free(shv_lock *lock)
 	if (!tc_get(o.at.m))
 		return -errno;
 	w = o.word;
-	if (slot_state(w) != SHV_SLOT_LIVE || !cas64(&o.slot->word, &w, slot_with(w, SHV_SLOT_CONDEMNED, slot_proc(w))))
-		return object_fail(-ESTALE, lock, "shv_lock_free");
+	/* Counted first: nobody looks for condemned locks while the count is 0. One too many only makes them look. */
 	fetch_add_relaxed(&super_of(o.at.m->base)->condemned, 1);
+	CRASH_POINT("lock-counted");
+	if (slot_state(w) != SHV_SLOT_LIVE || !cas64(&o.slot->word, &w, slot_with(w, SHV_SLOT_CONDEMNED, slot_proc(w)))) {
+		fetch_sub_relaxed(&super_of(o.at.m->base)->condemned, 1);
+		return object_fail(-ESTALE, lock, "shv_lock_free");
+	}
+	CRASH_POINT("lock-condemned");
 	return 0;
 }
 

@@ -60,7 +60,7 @@ static void wipe(struct shv_tc *tc, char *p, size_t n)
 {
 	uintptr_t from = up((uintptr_t)p, SHV_PAGE_SIZE), to = ((uintptr_t)p + n) & ~(uintptr_t)(SHV_PAGE_SIZE - 1);
 
-	if (n < LARGE || tc->m->populate || memfd_punch((void *)from, to - from)) {
+	if (n < LARGE || tc->m->populate || memfd_punch(tc->m, (void *)from, to - from)) {
 		memset(p, 0, n);
 		return;
 	}

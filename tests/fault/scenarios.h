@@ -9,6 +9,8 @@
 #include "support/suite.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <shv/shv.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,12 +30,25 @@ static void arm_crash(const char *spec)
 		shv_fault_arm_crash(spec);
 }
 
+/* Tracer and traced on one processor: a step then is a switch, not a wake-up elsewhere. Five times as fast. */
+static inline void stay_on_one_cpu(void)
+{
+	int cpu = sched_getcpu();
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	if (cpu >= 0 && cpu < CPU_SETSIZE) {
+		CPU_SET(cpu, &set);
+		(void)sched_setaffinity(0, sizeof(set), &set);
+	}
+}
+
 /* What a scenario works on. Shared with the child by fork, except `shared`, which both see. */
 struct stage {
 	shv_arena *a;
 	shv_value *v[MANY + 8];
 	void *raw;
-	shv_lock *lock;
+	bool thread_is_there;
 	struct {
 		long acknowledged; /* what the child says is done */
 		shv_ref ref[MANY + 8];
@@ -135,9 +150,12 @@ static void none_is_from_before(struct stage *s, bool died)
 	}
 }
 
+/* Of an extent of its own, with pages in the middle. */
+#define LARGE 40000
+
 static void create_large(struct stage *s)
 {
-	static char text[300000];
+	static char text[LARGE];
 	shv_value *v;
 
 	memset(text, 'x', sizeof(text));
@@ -156,8 +174,8 @@ static void large_is_whole(struct stage *s, bool died)
 		return;
 	v = shv_deref(s->a, s->shared->ref[0]);
 	ck_assert_ptr_nonnull(v);
-	ck_assert_uint_eq(shv_len(v), 300000);
-	for (size_t i = 0; i < 300000; i += 999)
+	ck_assert_uint_eq(shv_len(v), LARGE);
+	for (size_t i = 0; i < LARGE; i += 999)
 		ck_assert_int_eq(*(char *)shv_at(v, i), 'x');
 }
 
@@ -468,8 +486,8 @@ static int never_mind(void *state)
 	(void)state;
 	return 0;
 }
-static const struct shv_lock_policy policy = {
-	.struct_size = sizeof(policy), .name = "never mind", .size = 4, .align = 4, .acquire = never, .release = never_mind
+static const struct shv_lock_policy idle_policy = {
+	.struct_size = sizeof(idle_policy), .name = "never mind", .size = 4, .align = 4, .acquire = never, .release = never_mind
 };
 
 static void tables(struct stage *s)
@@ -477,8 +495,8 @@ static void tables(struct stage *s)
 	const shv_type *t;
 
 	REQUIRE((t = shv_type_parse("T{i:a:d:b:}")));
-	REQUIRE(!shv_lock_register(s->a, &policy));
-	REQUIRE(shv_value_new(s->a, t, NULL, SHV_POLICY(&policy)));
+	REQUIRE(!shv_lock_register(s->a, &idle_policy));
+	REQUIRE(shv_value_new(s->a, t, NULL, SHV_POLICY(&idle_policy)));
 }
 
 static void trim(struct stage *s)
@@ -647,6 +665,93 @@ static void lost_by_dead_freer(struct stage *s)
 
 #include "fault/scenarios_string.h"
 
+/* Reading what is too large for the stack, and waiting for it to change. */
+static void survivor_text(struct stage *s)
+{
+	ck_assert_ptr_nonnull(s->v[0] = shv_array_new(s->a, SHV_INT, 2000, NULL, SHV_RECURSIVE));
+	ck_assert_ptr_nonnull(s->v[1] = shv_string_new(s->a, "a text that somebody wants to have a copy of", SHV_RECURSIVE));
+}
+
+static void wait_and_copy(struct stage *s)
+{
+	static const int seen[2000];
+	struct timespec soon = { 0, 1000000 };
+	char *copy;
+
+	REQUIRE(shv_wait(s->v[0], seen, sizeof(seen), &soon) == -ETIMEDOUT);
+	REQUIRE((copy = shv_string_dup(s->v[1], NULL)));
+	free(copy);
+}
+
+/* Beside the one that acts, a thread with locks in its hands and magazines full. */
+static void *other_thread(void *arg)
+{
+	struct stage *s = arg;
+	shv_value *freed[2 * MANY];
+
+	for (int i = 0; i < 2 * MANY; i++)
+		REQUIRE((freed[i] = shv_value_new(s->a, SHV_LONG, NULL, i % 2 ? SHV_PLAIN : SHV_NONE)));
+	for (int i = 0; i < 3; i++) {
+		shv_value *v;
+		REQUIRE((v = shv_value_new(s->a, SHV_INT, &i, i == 0 ? SHV_RECURSIVE : i == 1 ? SHV_PLAIN : SHV_HANDOFF)));
+		REQUIRE(!shv_acquire(v));
+		s->shared->ref[MANY + i] = shv_ref_of(v);
+	}
+	for (int i = 0; i < 2 * MANY; i++)
+		REQUIRE(!shv_value_free(freed[i]));
+	s->thread_is_there = true;
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static void warm_with_thread(struct stage *s)
+{
+	pthread_t t;
+
+	warm_child(s);
+	REQUIRE(!pthread_create(&t, NULL, other_thread, s));
+	while (!*(volatile bool *)&s->thread_is_there)
+		sched_yield();
+}
+
+static void thread_left_its_locks(struct stage *s)
+{
+	for (int i = 0; i < 3; i++) {
+		shv_value *v = shv_deref(s->a, s->shared->ref[MANY + i]);
+		int r;
+		ck_assert_msg(v != NULL, "value %d of the other thread is lost", i);
+		r = shv_try_acquire(v);
+		ck_assert_msg(r == 0 || r == SHV_RECOVERED, "lock %d of the other thread: %d %s", i, r, shv_errmsg());
+		ck_assert_int_eq(shv_release(v), 0);
+		ck_assert_int_eq(SHV_LOAD(v, int), i);
+	}
+}
+
+static void created_beside_thread(struct stage *s, bool died)
+{
+	acknowledged_are_there(s, died);
+	thread_left_its_locks(s);
+}
+
+static void freed_beside_thread(struct stage *s, bool died)
+{
+	freed_are_gone(s, died);
+	thread_left_its_locks(s);
+}
+
+static void locked_beside_thread(struct stage *s, bool died)
+{
+	locks_can_be_had(s, died);
+	thread_left_its_locks(s);
+}
+
+static void recovered_beside_thread(struct stage *s, bool died)
+{
+	dead_owner_in_order(s, died);
+	thread_left_its_locks(s);
+}
+
 static const struct scenario scenarios[] = {
 	{ "create, cold", none, NULL, create_values, acknowledged_are_there, false },
 	{ "create, warm", none, warm_child, create_values, acknowledged_are_there, false },
@@ -683,6 +788,11 @@ static const struct scenario scenarios[] = {
 	{ "free all orphans", orphans_only, NULL, free_orphans, orphans_gone, false },
 	{ "recover a freer of orphans", dead_freer_of_orphan, warm_child, recover, sound, true },
 	{ "recover a freer", lost_by_dead_freer, warm_child, recover, sound, true },
+	{ "wait and copy", survivor_text, warm_child, wait_and_copy, sound, false },
+	{ "create beside a thread", none, warm_with_thread, create_values, created_beside_thread, false },
+	{ "free foreign beside a thread", survivor_values, warm_with_thread, free_foreign, freed_beside_thread, false },
+	{ "lock and unlock beside a thread", survivor_values, warm_with_thread, hold_all, locked_beside_thread, false },
+	{ "recover beside a thread", dead_owner, warm_with_thread, recover, recovered_beside_thread, false },
 };
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 
@@ -707,7 +817,7 @@ static void free_everything(shv_arena *a)
 			r = kind == SHV_KIND_LOCK ? shv_lock_free(p) :
 			    kind == SHV_KIND_RAW || kind == SHV_KIND_RAW_ARRAY ? shv_raw_free(p) : shv_value_free(p);
 			if (r == -ENOTSUP) /* of a policy that only the child had registered */
-				r = shv_lock_register(a, &policy) ? r : shv_value_free(p);
+				r = shv_lock_register(a, &idle_policy) ? r : shv_value_free(p);
 			ck_assert_msg(r == 0, "free: %d %s", r, shv_errmsg());
 		}
 }

@@ -146,7 +146,7 @@ int main(void)
 
 	points_seen = tmpfile();
 	setvbuf(points_seen, NULL, _IONBF, 0);
-	tcase_set_timeout(t, 120);
+	tcase_set_timeout(t, 600);
 	tcase_add_loop_test(t, death_at_every_point, 0, (int)SCENARIOS);
 	tcase_add_test(t, every_point_was_reached);
 	suite_add_tcase(suite, t);

@@ -4,7 +4,7 @@
  *
  * For each scenario and k = 1, 2, ...: a fresh arena, a child that performs the operation while the k-th failure point that it reaches
  * reports failure, until none is left to fail. A call may then fail, with a sentence in shv_errmsg(); the same call made again must
- * succeed, since the failure was one only. Afterwards everything is as if nothing had failed: the child finds the arena sound and can
+ * succeed, since the failure was one only; then the same with several in a row, where as many calls may fail. Afterwards everything is as if nothing had failed: the child finds the arena sound and can
  * go on, the survivor (this process) finds what was committed, frees all, and has all pages back. Descriptors and mappings of the child are counted.
  * A last test demands that every failure point in the sources went off at least once.
  *
@@ -28,10 +28,11 @@
 #define REQUIRE(x)                                                                                                   \
 	do {                                                                                                         \
 		errno = 0;                                                                                           \
-		if (!(x) && !(may_fail(#x, __LINE__) && (x))) {                                                      \
-			fprintf(stderr, "# child: %s:%d: %s: %s\n", __FILE__, __LINE__, #x, shv_errmsg());           \
-			_exit(9);                                                                                    \
-		}                                                                                                    \
+		while (!(x))                                                                                         \
+			if (!may_fail(#x, __LINE__)) {                                                               \
+				fprintf(stderr, "# child: %s:%d: %s: %s\n", __FILE__, __LINE__, #x, shv_errmsg());   \
+				_exit(9);                                                                            \
+			}                                                                                            \
 	} while (0)
 /* What is not a call into the library. */
 #define MUST(x)                                                                                                      \
@@ -49,7 +50,8 @@ void shv_fault_arm_failure(const char *spec);
 uint64_t shv_fault_hits(bool failures);
 
 static uint64_t failing_at; /* 0: nothing does */
-static unsigned refused;    /* calls that said so */
+static unsigned in_a_row = 1; /* so many points fail then */
+static unsigned refused;    /* calls that said so; no more than points failed */
 static char stale_message[400];
 
 /* A call failed. True if it was allowed to, and said why. */
@@ -57,7 +59,7 @@ static bool may_fail(const char *what, int line)
 {
 	const char *why = shv_errmsg();
 
-	if (!failing_at || shv_fault_hits(true) < failing_at || refused)
+	if (!failing_at || shv_fault_hits(true) < failing_at || refused >= in_a_row)
 		return false;
 	if (getenv("SHV_VERBOSE"))
 		fprintf(stderr, "# refused: %s: %s\n", what, why);
@@ -310,7 +312,7 @@ static long *calls_refused; /* shared with the children */
 /* True if something was made to fail. */
 static bool child_fails_at(struct stage *s, const struct scenario *sc, unsigned k)
 {
-	char spec[24];
+	char spec[32];
 	int status;
 	pid_t pid = fork();
 
@@ -325,7 +327,7 @@ static bool child_fails_at(struct stage *s, const struct scenario *sc, unsigned 
 		snprintf(stale_message, sizeof(stale_message), "%s", shv_errmsg());
 		shv_fault_log(fileno(points_seen));
 		failing_at = k;
-		snprintf(spec, sizeof(spec), "%u", k);
+		snprintf(spec, sizeof(spec), "%u+%u", k, in_a_row);
 		shv_fault_arm_failure(spec);
 		sc->act(s);
 		fired = shv_fault_hits(true) >= k;
@@ -378,12 +380,47 @@ START_TEST(failure_at_every_point)
 	const char *only = getenv("SHV_SCENARIO");
 	unsigned k = 1;
 
-	if (sc->act == wait_for_lock || (only && strcmp(only, sc->name)))
+	if (sc->act == wait_for_lock || sc->warm == warm_with_thread || (only && strcmp(only, sc->name)))
 		return; /* "time out" makes the call where it can be made again */
 	*calls_refused = 0;
 	while (round_of(sc, k))
 		k++;
 	fprintf(stderr, "# %s: %u failures, %ld calls refused\n", sc->name, k - 1, *calls_refused);
+}
+END_TEST
+
+/* Memory that stays short for a while: the same with two and with seven failures, one after the other. */
+START_TEST(failures_in_a_row)
+{
+	const struct scenario *sc = _i < (int)SCENARIOS ? &scenarios[_i] : &more[_i - (int)SCENARIOS];
+	const char *only = getenv("SHV_SCENARIO");
+
+	if (sc->act == wait_for_lock || sc->warm == warm_with_thread || (only && strcmp(only, sc->name)))
+		return;
+	*calls_refused = 0;
+	for (in_a_row = 2; in_a_row <= 7; in_a_row += 5) {
+		unsigned k = 1;
+		while (round_of(sc, k))
+			k++;
+		fprintf(stderr, "# %s: %u times %u failures in a row, %ld calls refused\n", sc->name, k - 1, in_a_row, *calls_refused);
+	}
+}
+END_TEST
+
+/* In a process that has not used the library before. */
+START_TEST(first_thread_gets_no_key)
+{
+	struct shv_arena_options o = { .size = sizeof(o), .capacity = 64u << 20, .max_processes = 8 };
+	shv_arena *a;
+
+	shv_fault_log(fileno(points_seen));
+	shv_fault_arm_failure("pthread-key");
+	ck_assert_ptr_null(shv_arena_create(&o));
+	ck_assert_int_eq(errno, ENOMEM);
+	shv_fault_log(-1);
+	ck_assert_msg((a = shv_arena_create(&o)) != NULL, "%s", shv_errmsg());
+	use(a, NULL);
+	ck_assert_int_eq(shv_arena_detach(a), 0);
 }
 END_TEST
 
@@ -443,6 +480,8 @@ int main(void)
 	calls_refused = mmap(NULL, sizeof(*calls_refused), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	tcase_set_timeout(t, 120);
 	tcase_add_loop_test(t, failure_at_every_point, 0, (int)ALL_SCENARIOS);
+	tcase_add_loop_test(t, failures_in_a_row, 0, (int)ALL_SCENARIOS);
+	tcase_add_test(t, first_thread_gets_no_key);
 	tcase_add_test(t, every_point_has_failed);
 	suite_add_tcase(suite, t);
 	return run_suite(suite);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What happens between a death, or a stop, and what follows it: the survivor takes pages before anyone has recovered, and takes a
- * lock while another process stands a few instructions before the compare-and-swap that wanted it.
+ * What happens between a death, or a stop, and what follows it: the survivor takes pages before anyone has recovered; a lock, a
+ * process slot or a thread's number goes to somebody else while a process stands a few instructions before the compare-and-swap that
+ * wanted it as it was.
  *
  * Needs --enable-fault-injection (the first test does).
  */
+#include "arena/arena_private.h" /* before Check, which has a macro fail */
+
 #define MANY 40
 #include "fault/scenarios.h"
 
@@ -14,6 +17,7 @@ static void fresh(struct stage *s)
 {
 	struct shv_arena_options o = { .size = sizeof(o), .capacity = 64u << 20, .max_processes = 8 };
 
+	stay_on_one_cpu();
 	s->a = shv_arena_create(&o);
 	ck_assert_msg(s->a != NULL, "%s", shv_errmsg());
 	s->shared = mmap(NULL, sizeof(*s->shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -28,7 +32,43 @@ static void done_with(struct stage *s)
 
 /* ---- pages that the dead had freed are somebody's already when its intent is repeated ------------------------------ */
 
-enum { FILL = 1500 };
+enum { FILL = 1500, RUNS = 4096, RUN_BYTES = 4000 };
+
+static char *runs[RUNS];
+static unsigned runs_n, pages_met;
+
+static bool lies_on(struct stage *s, const char *run, uint32_t page)
+{
+	return page_of(&s->a->m->geo, (uint64_t)(run - s->a->base)) == page;
+}
+
+/* If the dead stood in the free of an orphan whose page it had already given back: make objects until one lies on it. */
+static void take_the_page_of_the_intent(struct stage *s)
+{
+	const struct shv_recovery_intent_shm *in = &super_of(s->a->base)->recovery_intent;
+	bool met = false;
+
+	runs_n = 0;
+	if (in->active != SHV_REC_ORPHAN_FREE || load_relaxed(page_entry(s->a->base, &s->a->m->geo, in->pages[0])))
+		return;
+	while (!met && runs_n < RUNS) {
+		runs[runs_n] = shv_raw_array_new(s->a, SHV_CHAR, RUN_BYTES, NULL);
+		ck_assert_msg(runs[runs_n] != NULL, "%s", shv_errmsg());
+		memset(runs[runs_n], 'r', RUN_BYTES);
+		met = lies_on(s, runs[runs_n++], in->pages[0]);
+	}
+	ck_assert_msg(met, "page %u was not to be had", in->pages[0]);
+	pages_met++;
+}
+
+static void runs_are_whole(unsigned k)
+{
+	for (unsigned i = 0; i < runs_n; i++) {
+		for (unsigned at = 0; at < RUN_BYTES; at++)
+			ck_assert_msg(runs[i][at] == 'r', "point %u: run %u was overwritten at %u", k, i, at);
+		ck_assert_int_eq(shv_raw_free(runs[i]), 0);
+	}
+}
 
 static bool reused_round(unsigned k)
 {
@@ -38,6 +78,7 @@ static bool reused_round(unsigned k)
 	pid_t pid;
 
 	fresh(&s);
+	warm_child(&s); /* the survivor's reserve of pages shall not be among those that come free */
 	orphans_only(&s);
 	pid = fork();
 	if (!pid) {
@@ -50,6 +91,7 @@ static bool reused_round(unsigned k)
 		_exit(0);
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	take_the_page_of_the_intent(&s);
 	for (long i = 0; i < FILL; i++) {
 		mine[i] = shv_raw_new(s.a, SHV_LONG, &i);
 		ck_assert_ptr_nonnull(mine[i]);
@@ -61,6 +103,7 @@ static bool reused_round(unsigned k)
 		ck_assert_msg(*mine[i] == i, "point %u: object %ld was overwritten", k, i);
 	for (long i = 0; i < FILL; i++)
 		ck_assert_int_eq(shv_raw_free(mine[i]), 0);
+	runs_are_whole(k);
 	free_everything(s.a);
 	nothing_is_left(s.a, "reuse before recovery", k);
 	done_with(&s);
@@ -73,8 +116,9 @@ START_TEST(pages_freed_by_the_dead_are_used_before_its_recovery)
 
 	while (reused_round(k))
 		k++;
-	fprintf(stderr, "# %u points\n", k - 1);
+	fprintf(stderr, "# %u points; at %u of them the page was somebody else's already\n", k - 1, pages_met);
 	ck_assert_uint_gt(k, 10);
+	ck_assert_uint_gt(pages_met, 0);
 }
 END_TEST
 
@@ -122,6 +166,7 @@ static pid_t traced(struct stage *s, int (*act)(struct stage *))
 
 	ck_assert_int_ge(pid, 0);
 	if (!pid) {
+		alarm(60);
 		warm_child(s);
 		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
 			_exit(8);
@@ -215,6 +260,291 @@ START_TEST(a_lock_goes_to_one_of_two_that_found_its_owner_dead)
 }
 END_TEST
 
+/* ---- the same, but the new owner has the number of the dead one ------------------------------------------------------ */
+
+/* A child that does its part and stays until it is told to go. */
+struct stayer {
+	pid_t pid;
+	int to[2], from[2];
+};
+
+static char heard(int fd)
+{
+	char c = 0;
+
+	ck_assert_msg(read(fd, &c, 1) == 1, "a child has gone");
+	return c;
+}
+
+static void said(int fd, char c)
+{
+	ck_assert(write(fd, &c, 1) == 1);
+}
+
+/* In the child: returns when it is to go on. */
+static void stay(const struct stayer *t, char c)
+{
+	REQUIRE(write(t->from[1], &c, 1) == 1 && read(t->to[0], &c, 1) == 1);
+}
+
+static bool start_stayer(struct stayer *t)
+{
+	ck_assert(!pipe(t->to) && !pipe(t->from));
+	t->pid = fork();
+	ck_assert_int_ge(t->pid, 0);
+	if (!t->pid)
+		alarm(60);
+	return !t->pid;
+}
+
+static void end_stayer(struct stayer *t, bool by_kill)
+{
+	int status;
+
+	if (by_kill)
+		kill(t->pid, SIGKILL);
+	else
+		said(t->to[1], 'x');
+	ck_assert_int_eq(waitpid(t->pid, &status, 0), t->pid);
+	ck_assert_msg(by_kill ? WIFSIGNALED(status) : !status, "a child ended with %x", (unsigned)status);
+	close(t->to[0]), close(t->to[1]), close(t->from[0]), close(t->from[1]);
+}
+
+/* Stopped after i instructions; recovery buries the owner; a thread of the same number takes the lock; the other goes on. */
+static bool number_reused_meanwhile(unsigned long i)
+{
+	struct stage s = { 0 };
+	struct stayer heir;
+	uint64_t before;
+	uint32_t owner;
+	int status;
+	bool in_time;
+	pid_t pid;
+
+	fresh(&s);
+	holder_dies(&s);
+	before = word_of(s.v[0]);
+	owner = lock_owner(before);
+	pid = traced(&s, takes_it);
+	(void)step(&s, pid, before, i);
+	in_time = word_of(s.v[0]) == before;
+	if (in_time) {
+		ck_assert_int_eq(shv_arena_recover(s.a, NULL), 1);
+		store_relaxed(&super_of(s.a->base)->threads_hint, owner - 1);
+		if (start_stayer(&heir)) {
+			REQUIRE(shv_acquire(s.v[0]) == SHV_RECOVERED);
+			stay(&heir, 'h');
+			REQUIRE(!shv_release(s.v[0]));
+			_exit(0);
+		}
+		ck_assert_int_eq(heard(heir.from[0]), 'h');
+		ck_assert_uint_eq(lock_owner(word_of(s.v[0])), owner);
+	}
+	ck_assert(!ptrace(PTRACE_DETACH, pid, NULL, NULL));
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	if (in_time) {
+		ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == BUSY, "step %lu: the other took the heir's lock: %x", i, (unsigned)status);
+		end_stayer(&heir, false);
+	}
+	ck_assert_int_ge(shv_arena_recover(s.a, NULL), 0);
+	ck_assert_int_eq(shv_check(s.a, report, "number reused"), 0);
+	done_with(&s);
+	return in_time;
+}
+
+START_TEST(a_lock_is_not_taken_from_a_new_thread_with_the_number_of_the_dead)
+{
+	unsigned long n = length_until_taken(takes_it), done = 0, stride = getenv("SHV_SLOW") ? 1 : 5;
+
+	for (unsigned long i = n > 150 ? n - 150 : 0; i <= n; i += stride)
+		done += number_reused_meanwhile(i);
+	fprintf(stderr, "# %lu instructions, the number used again before %lu of the last ones\n", n, done);
+	ck_assert_uint_gt(done, 5);
+}
+END_TEST
+
+/* ---- a freer stands before its push ------------------------------------------------------------------------------------ */
+
+static int frees_it(struct stage *s)
+{
+	shv_value *v = shv_deref(s->a, s->shared->ref[0]);
+
+	return v && !shv_value_free(v) ? 0 : OTHER;
+}
+
+/* The owner of the value: makes it, and lives on. */
+static bool start_owner(struct stage *s, struct stayer *t)
+{
+	int x = -1;
+
+	if (!start_stayer(t)) {
+		ck_assert_int_eq(heard(t->from[0]), 'o');
+		return false;
+	}
+	REQUIRE((s->v[0] = shv_value_new(s->a, SHV_INT, &x, SHV_NONE)));
+	s->shared->ref[0] = shv_ref_of(s->v[0]);
+	stay(t, 'o');
+	return true;
+}
+
+static uint32_t slot_of_owner(struct stage *s)
+{
+	const char *v = shv_deref(s->a, s->shared->ref[0]);
+
+	return page_proc(load_relaxed(page_entry(s->a->base, &s->a->m->geo, page_of(&s->a->m->geo, (uint64_t)(v - s->a->base)))));
+}
+
+static uint64_t head_of(struct stage *s, uint32_t slot)
+{
+	return load_relaxed(&process_at(s->a->base, &s->a->m->geo, slot)->head);
+}
+
+/* Steps until something is on the list of that process, at most `most` times. */
+static unsigned long step_to_push(struct stage *s, pid_t pid, uint32_t slot, unsigned long most)
+{
+	unsigned long i = 0;
+	int status;
+
+	while (i < most && !(uint32_t)head_of(s, slot)) {
+		ck_assert(!ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL));
+		ck_assert_int_eq(waitpid(pid, &status, __WALL), pid);
+		ck_assert_msg(WIFSTOPPED(status), "ended at step %lu: %x", i, (unsigned)status);
+		i++;
+	}
+	return i;
+}
+
+static unsigned long length_until_pushed(void)
+{
+	struct stage s = { 0 };
+	struct stayer owner;
+	unsigned long n;
+	int status;
+	pid_t pid;
+
+	fresh(&s);
+	if (start_owner(&s, &owner))
+		_exit(0);
+	pid = traced(&s, frees_it);
+	n = step_to_push(&s, pid, slot_of_owner(&s), 1000000);
+	kill(pid, SIGKILL);
+	ck_assert_int_eq(waitpid(pid, &status, __WALL), pid);
+	end_stayer(&owner, false);
+	ck_assert_int_ge(shv_arena_recover(s.a, NULL), 0);
+	done_with(&s);
+	return n;
+}
+
+/* The owner dies, is recovered, its process slot and pages go to a newcomer; then the freer, who knew the old owner's list, goes on. */
+static bool slot_reused_before_push(unsigned long i)
+{
+	struct stage s = { 0 };
+	struct stayer owner, heir;
+	uint32_t slot;
+	int status;
+	bool in_time;
+	pid_t pid;
+
+	fresh(&s);
+	if (start_owner(&s, &owner))
+		_exit(0);
+	slot = slot_of_owner(&s);
+	pid = traced(&s, frees_it);
+	(void)step_to_push(&s, pid, slot, i);
+	in_time = !(uint32_t)head_of(&s, slot);
+	end_stayer(&owner, true);
+	ck_assert_msg(shv_arena_recover(s.a, NULL) == 1, "step %lu: %s", i, shv_errmsg());
+	if (start_stayer(&heir)) {
+		s.shared->acknowledged = 0;
+		create_values(&s);
+		stay(&heir, 'h');
+		/* Whatever was pushed on our list would come to us now. */
+		REQUIRE(!shv_arena_trim(s.a));
+		create_values(&s);
+		REQUIRE(shv_check(s.a, report, "the heir") == 0);
+		_exit(0);
+	}
+	ck_assert_int_eq(heard(heir.from[0]), 'h');
+	ck_assert_uint_eq(proc_state(load_relaxed(&process_at(s.a->base, &s.a->m->geo, slot)->word)), SHV_PROC_ALIVE);
+	ck_assert(!ptrace(PTRACE_DETACH, pid, NULL, NULL));
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_msg(WIFEXITED(status) && !WEXITSTATUS(status), "step %lu: the freer ended with %x", i, (unsigned)status);
+	ck_assert_msg((uint32_t)head_of(&s, slot) == 0, "step %lu: a stranger's block on the list of the heir", i);
+	ck_assert_int_eq(shv_check(s.a, report, "process slot reused"), 0);
+	end_stayer(&heir, false);
+	ck_assert_int_ge(shv_arena_recover(s.a, NULL), 0);
+	ck_assert_int_eq(shv_check(s.a, report, "process slot reused, recovered"), 0);
+	free_everything(s.a);
+	nothing_is_left(s.a, "process slot reused", (unsigned)i);
+	done_with(&s);
+	return in_time;
+}
+
+START_TEST(a_freer_does_not_push_on_the_list_of_whoever_has_the_process_slot_now)
+{
+	unsigned long n = length_until_pushed(), done = 0, stride = getenv("SHV_SLOW") ? 1 : 2;
+
+	for (unsigned long i = n > 60 ? n - 60 : 0; i <= n; i += stride)
+		done += slot_reused_before_push(i);
+	fprintf(stderr, "# %lu instructions, the slot used again before %lu of the last ones\n", n, done);
+	ck_assert_uint_gt(done, 5);
+}
+END_TEST
+
+/* The freer is killed there, and we, whose page it is, use block and slot again as soon as we may. */
+static bool freer_killed_before_push(unsigned long i)
+{
+	enum { AGAIN = 300 };
+	static int *again[AGAIN];
+	struct stage s = { 0 };
+	uint32_t me;
+	int status, x = -1;
+	bool in_time, withdrawn, met = false;
+	void *old;
+	pid_t pid;
+
+	fresh(&s);
+	ck_assert_ptr_nonnull(s.v[0] = shv_value_new(s.a, SHV_INT, &x, SHV_NONE));
+	s.shared->ref[0] = shv_ref_of(s.v[0]);
+	old = s.v[0];
+	me = s.a->m->local->proc;
+	pid = traced(&s, frees_it);
+	(void)step_to_push(&s, pid, me, i);
+	in_time = !(uint32_t)head_of(&s, me);
+	kill(pid, SIGKILL);
+	ck_assert_int_eq(waitpid(pid, &status, __WALL), pid);
+	withdrawn = !shv_deref(s.a, s.shared->ref[0]);
+	for (int k = 0; k < AGAIN; k++) {
+		if (k == AGAIN / 3) {
+			ck_assert_int_eq(shv_arena_recover(s.a, NULL), 1);
+			ck_assert_int_eq(shv_check(s.a, report, "a freer was killed"), 0);
+		}
+		ck_assert_ptr_nonnull(again[k] = shv_raw_new(s.a, SHV_INT, &k));
+		ck_assert_msg((void *)again[k] != old || withdrawn, "step %lu: a block in use was handed out", i);
+		met |= (void *)again[k] == old;
+	}
+	for (int k = 0; k < AGAIN; k++) {
+		ck_assert_msg(*again[k] == k, "step %lu: object %d holds %d", i, k, *again[k]);
+		ck_assert_int_eq(shv_raw_free(again[k]), 0);
+	}
+	ck_assert_int_eq(shv_check(s.a, report, "a freer was killed, its block used again"), 0);
+	free_everything(s.a);
+	nothing_is_left(s.a, "a freer was killed", (unsigned)i);
+	done_with(&s);
+	return in_time && withdrawn && met;
+}
+
+START_TEST(a_block_whose_freer_was_killed_before_its_push_is_used_once)
+{
+	unsigned long n = length_until_pushed(), done = 0, stride = getenv("SHV_SLOW") ? 1 : 3;
+
+	for (unsigned long i = n > 150 ? n - 150 : 0; i <= n; i += stride)
+		done += freer_killed_before_push(i);
+	fprintf(stderr, "# %lu instructions, the block used again after %lu deaths\n", n, done);
+	ck_assert_uint_gt(done, 5);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("race");
@@ -223,6 +553,9 @@ int main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, pages_freed_by_the_dead_are_used_before_its_recovery);
 	tcase_add_loop_test(t, a_lock_goes_to_one_of_two_that_found_its_owner_dead, 0, 2);
+	tcase_add_test(t, a_lock_is_not_taken_from_a_new_thread_with_the_number_of_the_dead);
+	tcase_add_test(t, a_freer_does_not_push_on_the_list_of_whoever_has_the_process_slot_now);
+	tcase_add_test(t, a_block_whose_freer_was_killed_before_its_push_is_used_once);
 	suite_add_tcase(suite, t);
 	return run_suite(suite);
 }

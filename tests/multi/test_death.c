@@ -1001,6 +1001,8 @@ static bool acceptable(int error)
 	return error == EBADF || error == ENOMEM || error == ENOSPC;
 }
 
+#define FAR_BYTES ((size_t)48 << 20)
+
 /* Goes on after closefrom(3); says in s->n how many operations were refused. */
 static int close_everything(void *arg)
 {
@@ -1051,6 +1053,17 @@ static int close_everything(void *arg)
 	s->n = refused;
 	gate_add(&s->ready, 1);
 	gate_wait(&s->go, 2);
+	/* What others have added to the file since is there for this one, too, and found without a descriptor. */
+	for (int fd = 3; fd < 256; fd++)
+		if (fd != decoy)
+			close(fd);
+	char *mine_too = shv_raw_array_new(s->a, SHV_CHAR, FAR_BYTES, NULL), *far = shv_deref(s->a, s->refs[0]);
+	NEED(mine_too || acceptable(errno), "create: %d", errno);
+	if (mine_too)
+		memset(mine_too, 'x', FAR_BYTES);
+	NEED(far && far[FAR_BYTES - 1] == 'f', "a value past what this member had seen of the file");
+	need_sound(s->a, "after growth by two");
+	NEED(shv_raw_free(far) == 0 && (!mine_too || shv_raw_free(mine_too) == 0), "free");
 	NEED(shv_arena_detach(s->a) == 0, "detach");
 	NEED(!fstat(decoy, &st), "the other file was closed");
 	return 0;
@@ -1059,9 +1072,11 @@ static int close_everything(void *arg)
 static void closefrom_body(const char *name)
 {
 	struct scene *s = new_scene(name, 0);
+	char *far;
 	pid_t pid;
 
 	s->v = SHV_VALUE(s->a, int64_t, 0);
+	s->refs = shared_memory(4096);
 	pid = start(close_everything, s);
 	gate_wait(&s->ready, 1);
 	NEED(shv_arena_recover(s->a, NULL) == 0, "it is alive and was declared dead");
@@ -1070,6 +1085,10 @@ static void closefrom_body(const char *name)
 	gate_wait(&s->ready, 2);
 	NEED(shv_arena_recover(s->a, NULL) == 0, "it is alive and was declared dead");
 	fprintf(stderr, "# %s: %llu of 400 large creations were refused\n", name, (unsigned long long)s->n);
+	far = shv_raw_array_new(s->a, SHV_CHAR, FAR_BYTES, NULL);
+	NEED(far, "create");
+	far[FAR_BYTES - 1] = 'f';
+	s->refs[0] = shv_ref_of(far);
 	gate_add(&s->go, 1);
 	NEED(finish(pid) == 0, "the member without descriptors failed");
 	NEED(SHV_LOAD(s->v, int64_t) == 1, "its work is not there");
