@@ -386,7 +386,8 @@ bool owner_dead(struct shv_member *m, uint32_t owner, struct shv_holder *out) HI
 bool thread_gone(struct shv_member *m, uint32_t slot, int32_t tid) HIDDEN;
 bool owner_describe(const char *base, const struct shv_geo *g, uint32_t owner, struct shv_holder *out) HIDDEN;
 bool grave_describe(const char *base, const struct shv_geo *g, uint32_t number, struct shv_holder *out) HIDDEN;
-uint32_t grave_dig(struct shv_member *m, uint32_t owner) HIDDEN;            /* number for a dead owner (20 bits) */
+uint32_t grave_of(struct shv_member *m, const struct shv_holder *h) HIDDEN;  /* number for somebody dead (20 bits) */
+uint32_t grave_dig(struct shv_member *m, uint32_t owner) HIDDEN;            /* the same for a dead owner */
 int thread_register(struct shv_member *m, struct shv_tc *tc) HIDDEN;        /* an entry in the thread table: 0, -EUSERS */
 
 /* ---- system locks ------------------------------------------------------------------------------------ */

@@ -15,6 +15,7 @@ shvinclude_HEADERS = \
 	%D%/shv/string.h \
 	%D%/shv/array.h \
 	%D%/shv/bulk.h \
+	%D%/shv/field.h \
 	%D%/shv/ptr.h \
 	%D%/shv/inspect.h
 

@@ -43,6 +43,7 @@ api_tests = \
 	%D%/api/test_cxx \
 	%D%/api/test_dlopen \
 	%D%/api/test_errors \
+	%D%/api/test_field \
 	%D%/api/test_guard \
 	%D%/api/test_wait \
 	%D%/api/test_bulk \
@@ -55,6 +56,7 @@ api_tests = \
 	%D%/api/test_value
 
 multi_tests = \
+	%D%/multi/test_all \
 	%D%/multi/test_death \
 	%D%/multi/test_fork \
 	%D%/multi/test_namespace \

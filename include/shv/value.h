@@ -91,6 +91,26 @@ SHV_API int shv_acquire_for(shv_value *v, const struct timespec *rel);
 SHV_API int shv_release(shv_value *v);
 
 /*
+ * Take the locks of n values, and give them back. They are taken in an order that is the same for every caller in every process (by
+ * arena and place, whatever the order in v), so callers that come with no lock in hand cannot block one another for ever; one that holds a
+ * lock already and takes it again here may. A lock that several of the values share is taken once, as is that of a value which
+ * is there twice; those of SHV_NONE have none. A recursive lock that the thread holds already is counted up. Values of several
+ * arenas may be mixed. Waits for ever for each. n may be 0.
+ *
+ * release_all: v as it was given to acquire_all, in any order. It gives back all that it can, also if it returns an error for one.
+ *
+ * Returns: acquire_all: 0, or SHV_RECOVERED if at least one of them came from a dead holder (shv_last_holder() tells for the last of
+ *          those); -EINVAL (v or a value is NULL, a raw object, a lock object), -ENOMEM, or what shv_acquire() returns for one of
+ *          them: then nothing is held that was not held before, and a lock that came from a dead holder tells the next taker
+ *          so again. (One with a policy of the program's own tells only this caller, by nothing but its recover().)
+ *          release_all: 0; or the first error of shv_release() among them. It needs memory only to be quick.
+ * If the caller dies inside: locks that it has taken or not yet given back go to their next takers, with SHV_RECOVERED.
+ * Since: 0.1
+ */
+SHV_API int shv_acquire_all(shv_value *const *v, size_t n);
+SHV_API int shv_release_all(shv_value *const *v, size_t n);
+
+/*
  * A consistent copy without taking the lock: readers never wait for writers nor disturb them. Works
  * read-only. Only writes made under the lock, or by this library, are covered.
  * Returns: 0; 1 (the holder of the lock is dead: a copy of what it left); -EAGAIN (writers came in between
