@@ -17,7 +17,8 @@ shvinclude_HEADERS = \
 	%D%/shv/bulk.h \
 	%D%/shv/field.h \
 	%D%/shv/ptr.h \
-	%D%/shv/inspect.h
+	%D%/shv/inspect.h \
+	%D%/shv/shv.hpp
 
 nodist_shvinclude_HEADERS = \
 	%D%/shv/version.h

@@ -47,6 +47,7 @@ api_tests = \
 	%D%/api/test_guard \
 	%D%/api/test_wait \
 	%D%/api/test_bulk \
+	%D%/api/test_hpp \
 	%D%/api/test_inspect \
 	%D%/api/test_lock \
 	%D%/api/test_lock_process \
@@ -136,6 +137,7 @@ corrupt_fixture = %D%/corrupt/fixture.c %D%/corrupt/fixture.h
 
 EXTRA_DIST += %D%/api/api.h %D%/api/word_policy.h
 %C%_api_test_cxx_SOURCES = %D%/api/test_cxx.cc
+%C%_api_test_hpp_SOURCES = %D%/api/test_hpp.cc
 # Not linked with the library, which it loads.
 %C%_api_test_dlopen_LDADD = $(check_ldadd) -ldl -lpthread
 
