@@ -60,6 +60,7 @@ multi_tests = \
 	%D%/multi/test_all \
 	%D%/multi/test_death \
 	%D%/multi/test_fork \
+	%D%/multi/test_layout \
 	%D%/multi/test_namespace \
 	%D%/multi/test_share
 
@@ -67,6 +68,7 @@ script_tests = \
 	%D%/abi/headers.sh \
 	%D%/abi/symbols.sh \
 	%D%/abi/layers.sh \
+	%D%/abi/refused.sh \
 	%D%/abi/pairs.sh \
 	%D%/abi/readme.sh \
 	%D%/cli/shvdump.sh \

@@ -43,8 +43,8 @@ enum shv_kind {
  * Make a value. Memory is zeroed, then initialised from `init`; only then others can see it.
  *
  * a: where. type: what. init: in, shv_type_size(type) bytes, or NULL for zeros. lock: see <shv/lock.h>.
- * Returns: the value, or NULL with errno: EINVAL, ENOTSUP (policy not registered here), ESTALE (the shared lock
- *          was freed), ENOSPC (arena full), ENOMEM, EROFS, EUSERS, ENOTRECOVERABLE; or what the policy's init() returned.
+ * Returns: the value, or NULL with errno: EINVAL, EPROTONOSUPPORT (a structure that the arena knows by that name
+ *          with another layout), ENOTSUP (policy not registered here), ESTALE (the shared lock was freed), ENOSPC (arena full), ENOMEM, EROFS, EUSERS, ENOTRECOVERABLE; or what the policy's init() returned.
  * If the caller dies here: the value is there whole, or not at all and its memory comes back.
  * Source: multiprocessing.Value(typecode_or_type, *args, lock=True) of CPython 3.11.
  * Since: 0.1

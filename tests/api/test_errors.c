@@ -94,16 +94,20 @@ static struct promise {
 	MAY("shv_type_format", EINVAL),
 	MAY("shv_type_name", EINVAL),
 	MAKING("shv_value_new"),
+	MAY("shv_value_new", EPROTONOSUPPORT),
 	MAY("shv_value_new", ENOTSUP),
 	MAY("shv_value_new", ESTALE),
 	MAY("shv_value_new", EOWNERDEAD), /* of the policy's init() */
 	MAKING("shv_array_new"),
+	MAY("shv_array_new", EPROTONOSUPPORT),
 	MAY("shv_array_new", ENOTSUP),
 	MAY("shv_array_new", ESTALE),
 	MAY("shv_array_new", EOVERFLOW),
 	MAY("shv_array_new", EOWNERDEAD),
 	MAKING("shv_raw_new"),
+	MAY("shv_raw_new", EPROTONOSUPPORT),
 	MAKING("shv_raw_array_new"),
+	MAY("shv_raw_array_new", EPROTONOSUPPORT),
 	MAY("shv_raw_array_new", EOVERFLOW),
 	MAY("shv_value_free", EBUSY),
 	MAY("shv_value_free", EINVAL),
@@ -226,6 +230,7 @@ static struct promise {
 	MAY("shv_unpublish", EROFS),
 	MAY("shv_unpublish", EUSERS),
 	MAKING("shv_find_or_new"),
+	MAY("shv_find_or_new", EPROTONOSUPPORT),
 	MAY("shv_find_or_new", EEXIST),
 	MAY("shv_find_or_new", ENAMETOOLONG),
 	MAY("shv_find_or_new", ENOTSUP),
@@ -764,6 +769,23 @@ START_TEST(parts_that_are_not_there_are_refused)
 	ck_assert_uint_eq(depth_of(things.value), 0);
 	assert_ok(shv_value_free(chars));
 	assert_ok(shv_value_free(wide));
+}
+END_TEST
+
+START_TEST(another_layout_of_a_known_name_is_refused)
+{
+	const struct shv_field was[] = { { 0, "a", SHV_INT, 0, 4 }, { 0, "b", SHV_INT, 4, 4 } };
+	const struct shv_field is[] = { { 0, "a", SHV_INT, 0, 4 }, { 0, "c", SHV_INT, 4, 4 } };
+	const shv_type *known = made(shv_type_struct("known", 8, was, 2)), *other = made(shv_type_struct("known", 8, is, 2));
+
+	assert_ok(shv_raw_free(made(shv_raw_new(arena, known, NULL))));
+	REFUSED_NULL("shv_value_new", EPROTONOSUPPORT, shv_value_new(arena, other, NULL, SHV_NONE));
+	REFUSED_NULL("shv_array_new", EPROTONOSUPPORT, shv_array_new(arena, other, 2, NULL, SHV_NONE));
+	REFUSED_NULL("shv_raw_new", EPROTONOSUPPORT, shv_raw_new(arena, other, NULL));
+	REFUSED_NULL("shv_raw_array_new", EPROTONOSUPPORT, shv_raw_array_new(arena, other, 2, NULL));
+	REFUSED_NULL("shv_find_or_new", EPROTONOSUPPORT, shv_find_or_new(arena, "n", other, NULL, SHV_NONE, NULL));
+	assert_ok(shv_raw_free(made(shv_raw_new(arena, made(shv_type_struct("new", 8, is, 2)), NULL))));
+	assert_ok(shv_raw_free(made(shv_raw_new(arena, made(shv_type_struct(NULL, 8, is, 2)), NULL))));
 }
 END_TEST
 
@@ -1876,6 +1898,7 @@ int main(void)
 	suite_add_tcase(suite, tc);
 	tcase_add_test(tc, names_are_refused);
 	tcase_add_test(tc, types_are_refused);
+	tcase_add_test(tc, another_layout_of_a_known_name_is_refused);
 
 	tc = tcase_create("locks");
 	tcase_add_checked_fixture(tc, setup, teardown);
