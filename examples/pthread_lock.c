@@ -18,6 +18,9 @@
  *
  * Shown: exclusion, an owner that is killed, many that are killed anywhere, and the first of the limits.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* pthread_mutex_clocklock */
+#endif
 #include <shv/shv.h>
 
 #include <errno.h>

@@ -54,6 +54,7 @@ api_tests = \
 	%D%/api/test_names \
 	%D%/api/test_policy \
 	%D%/api/test_ptr \
+	%D%/api/test_python \
 	%D%/api/test_value
 
 multi_tests = \
@@ -142,6 +143,7 @@ EXTRA_DIST += %D%/api/api.h %D%/api/word_policy.h
 %C%_api_test_hpp_SOURCES = %D%/api/test_hpp.cc
 # Not linked with the library, which it loads.
 %C%_api_test_dlopen_LDADD = $(check_ldadd) -ldl -lpthread
+%C%_api_test_python_LDADD = $(check_ldadd) $(public_ldadd) -lm
 
 %C%_storm_storm_SOURCES = %D%/storm/storm.c %D%/storm/storm.h %D%/storm/worker.c \
 	%D%/support/procs.c %D%/support/procs.h
@@ -214,7 +216,8 @@ check-valgrind:
 # The parser of formats, fed by libFuzzer; wants clang. What it finds is left as crash-*.
 FUZZ_RUNS = 200000
 fuzz_files = %D%/fuzz/fuzz_format.c
-EXTRA_DIST += $(fuzz_files) %D%/data/ctypes_formats.tsv %D%/data/gen_ctypes_formats.py
+EXTRA_DIST += $(fuzz_files) %D%/data/ctypes_formats.tsv %D%/data/gen_ctypes_formats.py \
+	%D%/data/python_values.tsv %D%/data/gen_python_values.py
 check-fuzz:
 	cd $(top_srcdir) && clang -std=gnu11 -D_GNU_SOURCE -g -O2 -fsanitize=fuzzer,address,undefined \
 		-fno-sanitize-recover=all -I. -Iinclude -o $(abs_top_builddir)/fuzz_format $(fuzz_files) \
