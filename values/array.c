@@ -82,8 +82,8 @@ struct slice {
 /* Where it begins. 0, -EINVAL, -ERANGE, -EUCLEAN. */
 static int slice_at(const struct slice *s, const struct shv_object *o, uint64_t *at)
 {
-	const struct shv_type *item;
-	uint64_t n;
+	const struct shv_type *item = NULL;
+	uint64_t n = 0;
 	int r = object_items(o, &item, &n, s->who);
 
 	if (unlikely(r))
@@ -103,7 +103,7 @@ static int slice_get(shv_value *v, const struct slice *s, void *out)
 {
 	struct shv_object o;
 	struct access x;
-	uint64_t at;
+	uint64_t at = 0;
 	int r = s->size ? check_pointer(out, "out", s->who) : 0;
 
 	if (unlikely(r))
@@ -126,7 +126,7 @@ static int slice_get(shv_value *v, const struct slice *s, void *out)
 static int slice_set(shv_value *v, const struct slice *s, const void *in)
 {
 	struct access x;
-	uint64_t at;
+	uint64_t at = 0;
 	int r = s->size ? check_pointer(in, "in", s->who) : 0;
 
 	if (likely(!r))
@@ -164,11 +164,11 @@ SHV_API int shv_set_slice(shv_value *v, size_t from, size_t n, const void *in, s
 /* An array of characters, or one value whose type is such an array. *room: characters. */
 static int text_room(const struct shv_object *o, enum type_class class, uint64_t *room, const char *who)
 {
-	const struct shv_type *t;
+	const struct shv_type *t = NULL;
 	int r = object_items(o, &t, room, who);
 	unsigned k = what_kind(o->what);
 
-	if (unlikely(r))
+	if (unlikely(r || !t))
 		return r;
 	if ((k == SHV_KIND_VALUE || k == SHV_KIND_RAW) && t->kind == TYPE_ARRAY) {
 		*room = t->count;
@@ -202,7 +202,7 @@ static void text_out(const void *p, size_t width, size_t length, void *buf, size
 static int text_peek(const shv_value *v, enum type_class class, size_t width, void *buf, size_t n, size_t *length, const char *who)
 {
 	struct shv_object o;
-	uint64_t room;
+	uint64_t room = 0;
 	void *copy;
 	int r = value_find(v, &o, true, who);
 
@@ -224,9 +224,9 @@ static int text_peek(const shv_value *v, enum type_class class, size_t width, vo
 
 static int text_get(shv_value *v, enum type_class class, void *buf, size_t n, size_t *length, const char *who)
 {
-	size_t width = class == TYPE_CHAR ? 1 : sizeof(wchar_t), unused;
+	size_t width = class == TYPE_CHAR ? 1 : sizeof(wchar_t), unused = 0;
 	struct access x;
-	uint64_t room;
+	uint64_t room = 0;
 	int r = n ? check_pointer(buf, "buf", who) : 0;
 
 	if (unlikely(r))
@@ -249,7 +249,7 @@ static int text_set(shv_value *v, enum type_class class, const void *text, size_
 {
 	size_t width = class == TYPE_CHAR ? 1 : sizeof(wchar_t);
 	struct access x;
-	uint64_t room;
+	uint64_t room = 0;
 	int r = n ? check_pointer(text, "text", who) : 0;
 
 	if (likely(!r))

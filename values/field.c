@@ -109,8 +109,8 @@ static int begin(struct walk *w, const char *path, const char *who)
 static int resolve(struct walk *w, const struct shv_object *o)
 {
 	unsigned k = what_kind(o->what);
-	const shv_type *item;
-	uint64_t n;
+	const shv_type *item = NULL;
+	uint64_t n = 0;
 	int r = object_items(o, &item, &n, w->who);
 
 	if (r)

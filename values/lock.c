@@ -597,7 +597,7 @@ static int release(const void *p, const char *who)
 
 static int holder(const void *p, struct shv_holder *out, const char *who)
 {
-	struct lock_target t;
+	struct lock_target t = { .policy = SHV_POL_NONE };
 	int r;
 
 	if (!out)
