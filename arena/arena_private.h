@@ -386,7 +386,8 @@ bool owner_dead(struct shv_member *m, uint32_t owner, struct shv_holder *out) HI
 bool thread_gone(struct shv_member *m, uint32_t slot, int32_t tid) HIDDEN;
 bool owner_describe(const char *base, const struct shv_geo *g, uint32_t owner, struct shv_holder *out) HIDDEN;
 bool grave_describe(const char *base, const struct shv_geo *g, uint32_t number, struct shv_holder *out) HIDDEN;
-uint32_t grave_dig(struct shv_member *m, uint32_t owner) HIDDEN;            /* number for a dead owner (20 bits) */
+uint32_t grave_of(struct shv_member *m, const struct shv_holder *h) HIDDEN;  /* number for somebody dead (20 bits) */
+uint32_t grave_dig(struct shv_member *m, uint32_t owner) HIDDEN;            /* the same for a dead owner */
 int thread_register(struct shv_member *m, struct shv_tc *tc) HIDDEN;        /* an entry in the thread table: 0, -EUSERS */
 
 /* ---- system locks ------------------------------------------------------------------------------------ */
@@ -526,13 +527,18 @@ static inline size_t policy_state_bytes(uint32_t size, uint32_t align)
 
 /* ---- table.c: types, policies, names ------------------------------------------------------------------------- */
 
-/* Id of a made type in the arena, interned by (format, name, size, align). >= SHV_TYPE_FIRST, or negative errno. */
-int table_type_intern(struct shv_member *m, const char *format, const char *name, uint64_t size, uint32_t align) HIDDEN;
 struct shv_type_text {
 	const char *format, *name;  /* within the mapping; NUL-terminated within bounds (checked) */
 	uint64_t size;
 	uint32_t align;
 };
+/* Does a type of the arena have the layout of the one that ctx stands for? (What texts mean is known above.) */
+typedef bool shv_type_same_fn(const struct shv_type_text *known, const void *ctx);
+/*
+ * Id of a made type in the arena, interned by format and name ("" = none): >= SHV_TYPE_FIRST. -EPROTONOSUPPORT (the name is known
+ * with another layout, says `same`), or another negative errno.
+ */
+int table_type_intern(struct shv_member *m, const struct shv_type_text *type, shv_type_same_fn *same, const void *ctx) HIDDEN;
 int table_type_read(const char *base, const struct shv_geo *g, uint32_t id, struct shv_type_text *out) HIDDEN; /* 0, -ENOENT, -EUCLEAN */
 int table_policy_register(struct shv_member *m, const struct shv_lock_policy *p) HIDDEN; /* index, or negative errno */
 int table_policy_read(const char *base, const struct shv_geo *g, unsigned index, struct shv_policy_shm *out) HIDDEN;

@@ -355,10 +355,9 @@ static struct shv_grave_shm *grave_at(const char *base, const struct shv_geo *g,
 	return (struct shv_grave_shm *)(uintptr_t)(base + g->graves_off) + number % SHV_GRAVES;
 }
 
-uint32_t grave_dig(struct shv_member *m, uint32_t owner)
+uint32_t grave_of(struct shv_member *m, const struct shv_holder *h)
 {
 	struct shv_super_shm *s = super_of(m->base);
-	struct shv_holder h = { .size = sizeof(h) };
 	uint64_t number = fetch_add_relaxed(&s->graves, 1) + 1;
 	struct shv_grave_shm *g;
 
@@ -366,15 +365,22 @@ uint32_t grave_dig(struct shv_member *m, uint32_t owner)
 	while (!(number & LOCK_OWNER_MASK) || (number & LOCK_OWNER_MASK) == LOCK_OWNER_GONE)
 		number = fetch_add_relaxed(&s->graves, 1) + 1;
 	g = grave_at(m->base, &m->geo, number);
-	owner_describe(m->base, &m->geo, owner, &h);
 	store_release(&g->number, 0);
-	g->start_time = h.start_time;
-	g->pid = h.pid;
-	g->tid = h.tid;
-	g->process = h.process;
-	memcpy(g->command, h.command, sizeof(g->command));
+	g->start_time = h->start_time;
+	g->pid = h->pid;
+	g->tid = h->tid;
+	g->process = h->process;
+	memcpy(g->command, h->command, sizeof(g->command));
 	store_release(&g->number, number);
 	return (uint32_t)(number & LOCK_OWNER_MASK);
+}
+
+uint32_t grave_dig(struct shv_member *m, uint32_t owner)
+{
+	struct shv_holder h = { .size = sizeof(h) };
+
+	owner_describe(m->base, &m->geo, owner, &h);
+	return grave_of(m, &h);
 }
 
 bool grave_describe(const char *base, const struct shv_geo *g, uint32_t number, struct shv_holder *out)

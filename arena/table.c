@@ -93,19 +93,39 @@ static int type_add(struct shv_member *m, uint64_t hash, const char *format, con
 	return (int)(n + SHV_TYPE_FIRST);
 }
 
-int table_type_intern(struct shv_member *m, const char *format, const char *name, uint64_t size, uint32_t align)
+/* A name stands for one layout in an arena. With the types lock held. */
+static int type_clash(struct shv_member *m, const char *name, shv_type_same_fn *same, const void *ctx)
 {
-	uint64_t hash = type_hash(format, name ? name : "");
-	int r = type_lookup(m->base, &m->geo, 0, hash, format, name ? name : "");
+	size_t len = strlen(name);
+	struct shv_type_text t;
+	uint32_t n = types_count(m->base);
+
+	for (uint32_t i = 0; len && i < n; i++)
+		if (type_at(m->base, &m->geo, i)->name_len == len && !table_type_read(m->base, &m->geo, i + SHV_TYPE_FIRST, &t) &&
+		    !strcmp(t.name, name) && !same(&t, ctx))
+			return fail(-EPROTONOSUPPORT,
+				    "arena '%s': structure '%.40s' is known with another layout (%.60s): build all programs from one "
+				    "description, or give this one another name",
+				    m->name, name, t.format);
+	return 0;
+}
+
+int table_type_intern(struct shv_member *m, const struct shv_type_text *type, shv_type_same_fn *same, const void *ctx)
+{
+	uint64_t hash = type_hash(type->format, type->name);
+	int r = type_lookup(m->base, &m->geo, 0, hash, type->format, type->name);
 
 	if (r != -ENOENT)
 		return r;
 	r = sys_lock(m, RANK_TYPES);
 	if (r)
 		return r;
-	r = type_lookup(m->base, &m->geo, 0, hash, format, name ? name : "");
-	if (r == -ENOENT)
-		r = type_add(m, hash, format, name ? name : "", size, align);
+	r = type_lookup(m->base, &m->geo, 0, hash, type->format, type->name);
+	if (r == -ENOENT) {
+		r = type_clash(m, type->name, same, ctx);
+		if (!r)
+			r = type_add(m, hash, type->format, type->name, type->size, type->align);
+	}
 	sys_unlock(m, RANK_TYPES);
 	return r;
 }

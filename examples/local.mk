@@ -12,7 +12,10 @@ example_programs = \
 	%D%/letters \
 	%D%/mixed \
 	%D%/policy \
-	%D%/ptr_list
+	%D%/pthread_lock \
+	%D%/ptr_list \
+	%D%/ptr_tree \
+	%D%/rwlock
 
 public_programs += $(example_programs)
 check_PROGRAMS += $(example_programs)

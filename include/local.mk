@@ -15,8 +15,10 @@ shvinclude_HEADERS = \
 	%D%/shv/string.h \
 	%D%/shv/array.h \
 	%D%/shv/bulk.h \
+	%D%/shv/field.h \
 	%D%/shv/ptr.h \
-	%D%/shv/inspect.h
+	%D%/shv/inspect.h \
+	%D%/shv/shv.hpp
 
 nodist_shvinclude_HEADERS = \
 	%D%/shv/version.h

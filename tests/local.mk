@@ -45,21 +45,26 @@ api_tests = \
 	%D%/api/test_cxx \
 	%D%/api/test_dlopen \
 	%D%/api/test_errors \
+	%D%/api/test_field \
 	%D%/api/test_guard \
 	%D%/api/test_wait \
 	%D%/api/test_bulk \
+	%D%/api/test_hpp \
 	%D%/api/test_inspect \
 	%D%/api/test_lock \
 	%D%/api/test_lock_process \
 	%D%/api/test_names \
 	%D%/api/test_policy \
 	%D%/api/test_ptr \
+	%D%/api/test_python \
 	%D%/api/test_string \
 	%D%/api/test_value
 
 multi_tests = \
+	%D%/multi/test_all \
 	%D%/multi/test_death \
 	%D%/multi/test_fork \
+	%D%/multi/test_layout \
 	%D%/multi/test_namespace \
 	%D%/multi/test_share
 
@@ -67,6 +72,7 @@ script_tests = \
 	%D%/abi/headers.sh \
 	%D%/abi/symbols.sh \
 	%D%/abi/layers.sh \
+	%D%/abi/refused.sh \
 	%D%/abi/pairs.sh \
 	%D%/abi/readme.sh \
 	%D%/cli/shvdump.sh \
@@ -138,8 +144,10 @@ corrupt_fixture = %D%/corrupt/fixture.c %D%/corrupt/fixture.h
 
 EXTRA_DIST += %D%/api/api.h %D%/api/word_policy.h
 %C%_api_test_cxx_SOURCES = %D%/api/test_cxx.cc
+%C%_api_test_hpp_SOURCES = %D%/api/test_hpp.cc
 # Not linked with the library, which it loads.
 %C%_api_test_dlopen_LDADD = $(check_ldadd) -ldl -lpthread
+%C%_api_test_python_LDADD = $(check_ldadd) $(public_ldadd) -lm
 
 %C%_storm_storm_SOURCES = %D%/storm/storm.c %D%/storm/storm.h %D%/storm/worker.c \
 	%D%/support/procs.c %D%/support/procs.h
@@ -212,7 +220,8 @@ check-valgrind:
 # The parser of formats, fed by libFuzzer; wants clang. What it finds is left as crash-*.
 FUZZ_RUNS = 200000
 fuzz_files = %D%/fuzz/fuzz_format.c
-EXTRA_DIST += $(fuzz_files) %D%/data/ctypes_formats.tsv %D%/data/gen_ctypes_formats.py
+EXTRA_DIST += $(fuzz_files) %D%/data/ctypes_formats.tsv %D%/data/gen_ctypes_formats.py \
+	%D%/data/python_values.tsv %D%/data/gen_python_values.py
 check-fuzz:
 	cd $(top_srcdir) && clang -std=gnu11 -D_GNU_SOURCE -g -O2 -fsanitize=fuzzer,address,undefined \
 		-fno-sanitize-recover=all -I. -Iinclude -o $(abs_top_builddir)/fuzz_format $(fuzz_files) \

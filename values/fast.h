@@ -117,7 +117,7 @@ static inline __attribute__((always_inline)) void *make_small(const struct shv_a
 	uint64_t off, *header, word, x;
 	uint32_t i, n = mag->n;
 
-	if (unlikely(!t) || unlikely(load_relaxed(&tc->handle) != a) || unlikely(!n) || unlikely(!t->small))
+	if (unlikely(!t || !a) || unlikely(load_relaxed(&tc->handle) != a) || unlikely(!n) || unlikely(!t->small))
 		return NULL;
 	mag->n = n - 1;
 	i = mag->slots[n - 1];

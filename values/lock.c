@@ -319,7 +319,7 @@ int target_acquire(struct lock_target *t, bool try_only, const struct timespec *
 	/* With a shared lock, or a policy's, nothing but the slot says that the value was freed while we waited. */
 	if (likely(r < 0 || host_valid(t)))
 		return r;
-	(void)target_release(t, who);
+	(void)(r == SHV_RECOVERED ? target_release_recovered(t, who) : target_release(t, who));
 	return lock_error(-ESTALE, who);
 }
 
@@ -346,6 +346,23 @@ int target_release(struct lock_target *t, const char *who)
 		return lock_error(r, who);
 	note_given(t, t->tc->me, 1);
 	content_changed(&t->o);
+	return 0;
+}
+
+int target_release_recovered(struct lock_target *t, const char *who)
+{
+	uint32_t grave;
+	uint64_t w;
+
+	if (!t->word)
+		return target_release(t, who);
+	grave = grave_of(t->o.at.m, &t->dead);
+	do { /* only the waiters bit may come in between; and the end of the tenure, by another thread, of a handoff lock */
+		w = load_relaxed(t->word);
+		if (!lock_is_held(w) || lock_owner(w) != t->tc->me || lock_depth(w))
+			return target_release(t, who);
+	} while (!lock_bury(t->word, w, grave));
+	note_given(t, t->tc->me, 1);
 	return 0;
 }
 
@@ -543,7 +560,7 @@ SHV_API int shv_lock_free(shv_lock *lock)
 }
 
 /* A value's own or shared lock; or a lock object, unless only values will do (they say so by their name: shv_lock_...). */
-static int find_lock(const void *p, struct lock_target *t, bool look, const char *who)
+int lock_find(const void *p, struct lock_target *t, bool look, const char *who)
 {
 	struct shv_tc *tc = NULL;
 	struct shv_object o;
@@ -570,7 +587,7 @@ static int find_lock(const void *p, struct lock_target *t, bool look, const char
 static int acquire(const void *p, bool try_only, const struct timespec *rel, const char *who)
 {
 	struct lock_target t;
-	int r = find_lock(p, &t, false, who);
+	int r = lock_find(p, &t, false, who);
 
 	return likely(!r) ? target_acquire(&t, try_only, rel, who) : r;
 }
@@ -578,19 +595,19 @@ static int acquire(const void *p, bool try_only, const struct timespec *rel, con
 static int release(const void *p, const char *who)
 {
 	struct lock_target t;
-	int r = find_lock(p, &t, false, who);
+	int r = lock_find(p, &t, false, who);
 
 	return likely(!r) ? target_release(&t, who) : r;
 }
 
 static int holder(const void *p, struct shv_holder *out, const char *who)
 {
-	struct lock_target t;
+	struct lock_target t = { .policy = SHV_POL_NONE };
 	int r;
 
 	if (!out)
 		return fail(-EINVAL, "%s: out is NULL", who);
-	r = find_lock(p, &t, true, who);
+	r = lock_find(p, &t, true, who);
 	if (r)
 		return r;
 	r = target_holder(&t, out);
@@ -698,7 +715,7 @@ SHV_API int shv_last_holder(const shv_value *v, struct shv_holder *out)
 	size = out->size ? out->size : sizeof(*out);
 	if (size < sizeof(size_t) || size > sizeof(*out))
 		return fail(-EINVAL, "shv_last_holder: out->size is %zu: set it to sizeof, or 0", size);
-	r = find_lock(v, &t, true, "shv_last_holder");
+	r = lock_find(v, &t, true, "shv_last_holder");
 	if (r)
 		return r;
 	if (!inherited.holder.pid || inherited.lock != t.o.slot || inherited.arena != t.o.at.geo->ino || inherited.gen != slot_gen(t.o.word))
@@ -719,7 +736,7 @@ SHV_API int shv_ref_acquire(shv_arena *a, shv_ref ref, shv_value **v)
 	p = shv_deref(a, ref);
 	if (!p)
 		return fail_by(-errno, "shv_ref_acquire");
-	r = find_lock(p, &t, false, "shv_ref_acquire");
+	r = lock_find(p, &t, false, "shv_ref_acquire");
 	/* Another object may be there by now, or nothing. What the lock is taken of is just this one (target_acquire). */
 	if (!r && (t.value_gen != (uint32_t)(ref >> 32) || t.value != slot_checked(t.o.at.base, t.o.at.geo, (uint32_t)ref)))
 		return fail(-ESTALE, "shv_ref_acquire: the object of the reference was freed");

@@ -72,22 +72,6 @@ static void cache_put(const struct shv_member *m, const struct shv_type *t, uint
 	store_release(&e->sequence, before + 2);
 }
 
-int type_id(struct shv_member *m, const struct shv_type *t)
-{
-	uint32_t known;
-	int id;
-
-	if (t->id)
-		return t->id;
-	known = cache_get(m, t);
-	if (known)
-		return (int)known;
-	id = table_type_intern(m, t->format, t->named ? t->name : "", t->size, t->align);
-	if (id > 0)
-		cache_put(m, t, (uint32_t)id);
-	return id;
-}
-
 /*
  * What an arena says about a type, made a descriptor. NULL with errno: EINVAL or EOVERFLOW for
  * texts that are none, ENOMEM.
@@ -114,6 +98,30 @@ static const struct shv_type *type_of_text(const struct shv_type_text *text)
 		t = type_named(t, copy);
 	free(copy);
 	return t;
+}
+
+static bool same_layout(const struct shv_type_text *known, const void *ctx)
+{
+	const struct shv_type *t = type_of_text(known);
+
+	return t && type_same(t, ctx);
+}
+
+int type_id(struct shv_member *m, const struct shv_type *t)
+{
+	const struct shv_type_text text = { .format = t->format, .name = t->named ? t->name : "", .size = t->size, .align = t->align };
+	uint32_t known;
+	int id;
+
+	if (t->id)
+		return t->id;
+	known = cache_get(m, t);
+	if (known)
+		return (int)known;
+	id = table_type_intern(m, &text, same_layout, t);
+	if (id > 0)
+		cache_put(m, t, (uint32_t)id);
+	return id;
 }
 
 const struct shv_type *type_by_id(const char *base, const struct shv_geo *g, uint32_t id)

@@ -233,7 +233,7 @@ ssize_t type_print_string(const struct shv_type *t, const void *text, size_t n, 
 
 /*
  * The number of a type in an arena, made known there if need be; negative errno of
- * table_type_intern() with its sentence.
+ * table_type_intern() with its sentence: -EPROTONOSUPPORT if its name stands for another layout there.
  */
 int type_id(struct shv_member *m, const struct shv_type *t) HIDDEN;
 /*

@@ -8,7 +8,7 @@
  * shv_peek() takes no lock: the lock word carries a sequence that each release advances, and the owner. Word, copy, word again;
  * if both are the same and nobody held the lock, no writer was there in between (P-peek).
  */
-#include "values/fast.h"
+#include "values/access.h"
 
 #include <shv/raw.h>
 #include <shv/value.h>
@@ -128,96 +128,6 @@ SHV_API enum shv_kind shv_kind_of(const void *p)
 
 /* ---- content --------------------------------------------------------------------------------------------- */
 
-static void copy_out_atomic(void *out, const void *p, size_t size)
-{
-	switch (size) {
-	case 1: {
-		uint8_t x = load_acquire((const uint8_t *)p);
-		memcpy(out, &x, 1);
-		break;
-	}
-	case 2: {
-		uint16_t x = load_acquire((const uint16_t *)p);
-		memcpy(out, &x, 2);
-		break;
-	}
-	case 4: {
-		uint32_t x = load_acquire((const uint32_t *)p);
-		memcpy(out, &x, 4);
-		break;
-	}
-	case 8: {
-		uint64_t x = load_acquire((const uint64_t *)p);
-		memcpy(out, &x, 8);
-		break;
-	}
-	default:
-		memcpy(out, p, size);
-	}
-}
-
-/* Word by word, since somebody may be peeking at the same time. */
-static void copy_in_words(void *p, const void *in, size_t size)
-{
-	unsigned char *to = p;
-	const unsigned char *from = in;
-
-	for (; size >= 8; size -= 8, to += 8, from += 8) {
-		uint64_t x;
-		memcpy(&x, from, 8);
-		store_relaxed((uint64_t *)(void *)to, x);
-	}
-	for (; size; size--)
-		store_relaxed(to++, *from++);
-}
-
-static void copy_in_atomic(void *p, const void *in, size_t size)
-{
-	switch (size) {
-	case 1: {
-		uint8_t x;
-		memcpy(&x, in, 1);
-		store_release((uint8_t *)p, x);
-		break;
-	}
-	case 2: {
-		uint16_t x;
-		memcpy(&x, in, 2);
-		store_release((uint16_t *)p, x);
-		break;
-	}
-	case 4: {
-		uint32_t x;
-		memcpy(&x, in, 4);
-		store_release((uint32_t *)p, x);
-		break;
-	}
-	case 8: {
-		uint64_t x;
-		memcpy(&x, in, 8);
-		store_release((uint64_t *)p, x);
-		break;
-	}
-	default:
-		copy_in_words(p, in, size);
-	}
-}
-
-/* Copied word by word with relaxed accesses: peek reads what a writer may be writing, and a data race would be undefined. */
-/* Programs write plainly under the lock, which the thread sanitizer would report; the sequence tells us then. */
-__attribute__((no_sanitize("thread"))) static void copy_racing(void *out, const void *p, size_t size)
-{
-	unsigned char *to = out;
-	const unsigned char *from = p;
-
-	for (; size >= 8; size -= 8, to += 8, from += 8) {
-		uint64_t x = load_relaxed((const uint64_t *)(const void *)from);
-		memcpy(to, &x, 8);
-	}
-	for (; size; size--)
-		*to++ = load_relaxed(from++);
-}
-
 int value_check_size(const struct shv_object *o, size_t size, const char *who)
 {
 	const struct shv_type *t = what_kind(o->what) == SHV_KIND_VALUE ? type_basic(what_type(o->what)) : NULL;
@@ -236,24 +146,24 @@ int value_check_size(const struct shv_object *o, size_t size, const char *who)
 	return 0;
 }
 
-static bool unlocked(const struct shv_object *o)
+/* Copied word by word with relaxed accesses: peek reads what a writer may be writing, and a data race would be undefined. */
+/* Programs write plainly under the lock, which the thread sanitizer would report; the sequence tells us then. */
+__attribute__((no_sanitize("thread"))) static void copy_racing(void *out, const void *p, size_t size)
 {
-	unsigned p = what_policy(o->what);
+	unsigned char *to = out;
+	const unsigned char *from = p;
 
-	return p == SHV_POL_RAW || p == SHV_POL_NONE;
+	for (; size && misplaced(from, 8); size--)
+		*to++ = load_relaxed(from++);
+	for (; size >= 8; size -= 8, to += 8, from += 8) {
+		uint64_t x = load_relaxed((const uint64_t *)(const void *)from);
+		memcpy(to, &x, 8);
+	}
+	for (; size; size--)
+		*to++ = load_relaxed(from++);
 }
 
-/* One access to the content of a value, under its lock if it has one. */
-struct access {
-	struct shv_object o;
-	struct lock_target t;
-	struct shv_tc *tc;
-	bool locked;
-	int status; /* 0 or SHV_RECOVERED */
-	const char *who;
-};
-
-static int access_slow(struct access *x, void *v, const char *who)
+int access_slow(struct access *x, void *v, const char *who)
 {
 	int r = value_find_rw(v, &x->o, &x->tc, true, who);
 
@@ -272,46 +182,6 @@ static int access_slow(struct access *x, void *v, const char *who)
 	return 0;
 }
 
-/* Kinds whose content has a fixed size. */
-#define FIXED (1u << SHV_KIND_VALUE | 1u << SHV_KIND_ARRAY | 1u << SHV_KIND_RAW | 1u << SHV_KIND_RAW_ARRAY)
-
-static inline int access_begin(struct access *x, void *v, const char *who)
-{
-	if (likely(object_find_fast(v, &x->o) && (FIXED >> what_kind(x->o.what) & 1) && own_lock_take(&x->o, shv_tls_tc))) {
-		x->tc = shv_tls_tc;
-		x->t.ops = NULL;
-		x->t.word = NULL; /* an own lock: given back the short way, or looked up again */
-		x->locked = true;
-		x->status = 0;
-		x->who = who;
-		return 0;
-	}
-	return access_slow(x, v, who);
-}
-
-/* The access is over: `r` if that is an error, else how the lock came to us. */
-static int access_end(struct access *x, int r)
-{
-	if (likely(x->locked) && !(x->t.word == NULL && x->t.ops == NULL && own_lock_give(&x->o, x->tc))) {
-		if (!x->t.word && !x->t.ops)
-			(void)lock_target(&x->o, x->tc, &x->t, false, x->who);
-		(void)target_release(&x->t, x->who);
-	}
-	return r < 0 ? r : r ? r : x->status;
-}
-
-/* Releasing a lock tells who waits for another content; without one this does. */
-static inline void changed(const struct access *x)
-{
-	if (!x->locked)
-		content_changed(&x->o);
-}
-
-static int check_pointer(const void *p, const char *what, const char *who)
-{
-	return likely(p != NULL) ? 0 : fail(-EINVAL, "%s: %s is NULL", who, what);
-}
-
 /* On a read-only attachment getting is peeking. */
 static int peek_for(const shv_value *v, void *out, size_t size, const char *who)
 {
@@ -322,24 +192,19 @@ static int peek_for(const shv_value *v, void *out, size_t size, const char *who)
 
 static int get(shv_value *v, void *out, size_t size, const char *who)
 {
-	struct shv_place at;
 	struct access x;
 	int r = check_pointer(out, "out", who);
 
 	if (unlikely(r))
 		return r;
-	if (unlikely((uintptr_t)v - shv_tls_tc->base >= shv_tls_tc->size && v && arena_place(v, &at) && !at.m))
+	if (read_only(v))
 		return peek_for(v, out, size, who);
 	r = access_begin(&x, v, who);
 	if (unlikely(r))
 		return r;
 	r = value_check_size(&x.o, size, who);
-	if (likely(!r)) {
-		if (x.locked)
-			memcpy(out, object_payload(&x.o), size);
-		else
-			copy_out_atomic(out, object_payload(&x.o), size);
-	}
+	if (likely(!r))
+		access_out(&x, 0, out, size);
 	return access_end(&x, r);
 }
 
@@ -353,12 +218,8 @@ static int set(shv_value *v, const void *in, size_t size, const char *who)
 	if (unlikely(r))
 		return r;
 	r = value_check_size(&x.o, size, who);
-	if (likely(!r)) {
-		CRASH_POINT("set-before");
-		copy_in_atomic(object_payload(&x.o), in, size);
-		CRASH_POINT("set-after");
-		changed(&x);
-	}
+	if (likely(!r))
+		access_in(&x, 0, in, size);
 	return access_end(&x, r);
 }
 
@@ -459,36 +320,57 @@ void small_give_with_care(struct small *s, bool given)
 
 /* ---- peek -------------------------------------------------------------------------------------------------- */
 
-static int peek_word(struct lock_target *t, const struct shv_object *o, void *out, size_t size)
+static int peek_word(struct lock_target *t, const struct shv_object *o, const void *p, void *out, size_t size, const char *who)
 {
 	uint64_t asked = 0;
 
 	for (int i = 0, same = 0; i < PEEK_TRIES; i++) {
 		uint64_t w = load_acquire(t->word);
 		if (lock_is_gone(w))
-			return object_fail(-ESTALE, object_payload(o), "shv_peek");
+			return object_fail(-ESTALE, object_payload(o), who);
 		if (lock_is_held(w)) {
 			same = w == asked ? same + 1 : 0;
 			asked = w;
 			if (same == PEEK_ASK && place_owner_dead(&t->o.at, lock_owner(w))) {
-				copy_racing(out, object_payload(o), size);
+				copy_racing(out, p, size);
 				return 1;
 			}
 			cpu_relax();
 			continue;
 		}
-		copy_racing(out, object_payload(o), size);
+		copy_racing(out, p, size);
 		fence_acquire(); /* pairs: P-peek */
 		/* The waiters bit may come and go; owner and sequence must be as they were. */
 		if (((load_relaxed(t->word) ^ w) & ~LOCK_WAITERS) == 0)
 			return w & LOCK_DIED ? 1 : 0;
 	}
-	return fail(-EAGAIN, "shv_peek: writers held or took the lock during all %d tries: try again, or take the lock", PEEK_TRIES);
+	return fail(-EAGAIN, "%s: writers held or took the lock during all %d tries: try again, or take the lock", who, PEEK_TRIES);
+}
+
+int peek_part(const struct shv_object *o, uint64_t at, void *out, size_t size, const char *who)
+{
+	const char *p = (const char *)object_payload(o) + at;
+	struct lock_target t;
+	int r;
+
+	if (unlocked(o)) {
+		copy_out_atomic(out, p, size);
+		return 0;
+	}
+	r = lock_target(o, NULL, &t, true, who);
+	if (r)
+		return r;
+	if (!t.word)
+		return fail(-ENOTSUP, "%s: a user-supplied lock policy has no sequence to read by: take the lock", who);
+	r = peek_word(&t, o, p, out, size, who);
+	/* It may have been freed meanwhile: then what was copied is nothing. */
+	if (r >= 0 && load_acquire(&o->slot->word) != o->word)
+		return object_fail(-ESTALE, object_payload(o), who);
+	return r;
 }
 
 SHV_API int shv_peek(const shv_value *v, void *out, size_t size)
 {
-	struct lock_target t;
 	struct shv_object o;
 	int r = check_pointer(out, "out", "shv_peek");
 
@@ -498,20 +380,7 @@ SHV_API int shv_peek(const shv_value *v, void *out, size_t size)
 		r = value_check_size(&o, size, "shv_peek");
 	if (r)
 		return r;
-	if (unlocked(&o)) {
-		copy_out_atomic(out, object_payload(&o), size);
-		return 0;
-	}
-	r = lock_target(&o, NULL, &t, true, "shv_peek");
-	if (r)
-		return r;
-	if (!t.word)
-		return fail(-ENOTSUP, "shv_peek: a user-supplied lock policy has no sequence to read by: take the lock");
-	r = peek_word(&t, &o, out, size);
-	/* It may have been freed meanwhile: then what was copied is nothing. */
-	if (r >= 0 && load_acquire(&o.slot->word) != o.word)
-		return object_fail(-ESTALE, v, "shv_peek");
-	return r;
+	return peek_part(&o, 0, out, size, "shv_peek");
 }
 
 /* ---- arithmetic ---------------------------------------------------------------------------------------------- */

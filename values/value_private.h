@@ -79,9 +79,16 @@ struct lock_target {
 };
 /* o: found. Follows SHARED. 0, -ESTALE, -EUCLEAN, -ENOTSUP (policy not registered in this process; not if looking only). */
 int lock_target(const struct shv_object *o, struct shv_tc *tc, struct lock_target *t, bool look, const char *who) HIDDEN;
+/* The lock of a value, for an operation of that name: found and looked up. -EINVAL for raw objects. */
+int lock_find(const void *p, struct lock_target *t, bool look, const char *who) HIDDEN;
 /* 0, SHV_RECOVERED, negative. try_only, rel: as in the public functions. */
 int target_acquire(struct lock_target *t, bool try_only, const struct timespec *rel, const char *who) HIDDEN;
 int target_release(struct lock_target *t, const char *who) HIDDEN;
+/*
+ * Give back a lock that target_acquire() had given with SHV_RECOVERED, so that the next taker is told the same. (A user policy
+ * whose recover() has run knows nothing more of the death; there it is an ordinary release.)
+ */
+int target_release_recovered(struct lock_target *t, const char *who) HIDDEN;
 int target_holder(struct lock_target *t, struct shv_holder *out) HIDDEN;
 /* Is this owner dead, seen from any attachment. */
 bool place_owner_dead(const struct shv_place *at, uint32_t owner) HIDDEN;

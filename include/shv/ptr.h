@@ -55,9 +55,19 @@ template <typename R> inline auto shv_rel_get(const R *rel) -> decltype(rel->shv
 }
 SHV_BEGIN_DECLS
 #else
-/* *rel = p. The conditional makes the compiler compare the types of p and of the pointer's target. */
-#define shv_rel_set(rel, p) \
-	((rel)->shv_rel_ = shv_rel_distance_((rel), (1 ? (p) : (rel)->shv_rel_type_)))
+#define SHV_IS_VOID_(type) (__builtin_types_compatible_p(type, void *) || __builtin_types_compatible_p(type, const void *))
+/*
+ * *rel = p. p points at the pointer's target type, or is void *, or NULL; anything else does not compile. (Pointers to different
+ * types, chosen between by ?:, give a void *.)
+ */
+#define shv_rel_set(rel, p)                                                                                                     \
+	((void)sizeof(struct {                                                                                                  \
+		 _Static_assert(!SHV_IS_VOID_(__typeof__(1 ? (p) : (rel)->shv_rel_type_)) || SHV_IS_VOID_(__typeof__(p)) ||      \
+					SHV_IS_VOID_(__typeof__((rel)->shv_rel_type_)),                                          \
+				"shv_rel_set: the pointer is to another type");                                                  \
+		 char shv_unused_;                                                                                              \
+	 }),                                                                                                                    \
+	 (rel)->shv_rel_ = shv_rel_distance_((rel), (1 ? (p) : (rel)->shv_rel_type_)))
 /* The pointer that rel stands for, with its type; NULL if it is null. Evaluates rel more than once. */
 #define shv_rel_get(rel) \
 	((__typeof__((rel)->shv_rel_type_))shv_rel_address_((rel), (rel)->shv_rel_))

@@ -14,7 +14,8 @@ SHV_BEGIN_DECLS
 
 /*
  * Make a raw value: zeroed memory, then *init if given.
- * Returns: a pointer to the payload, or NULL with errno: EINVAL, ENOSPC, ENOMEM, EROFS, EUSERS, ENOTRECOVERABLE.
+ * Returns: a pointer to the payload, or NULL with errno: EINVAL, EPROTONOSUPPORT (as shv_value_new()), ENOSPC, ENOMEM, EROFS, EUSERS,
+ *          ENOTRECOVERABLE.
  * If the caller dies here: it is there whole, or not at all.
  * Since: 0.1
  */

@@ -8,6 +8,7 @@
 #include <shv/bulk.h>
 #include <shv/error.h>
 #include <shv/export.h>
+#include <shv/field.h>
 #include <shv/inspect.h>
 #include <shv/lock.h>
 #include <shv/ptr.h>

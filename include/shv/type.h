@@ -104,6 +104,10 @@ struct shv_field {
  * Checked: names (identifiers, unique), sizes against the types, offsets against alignments, each other and `size`. Bytes
  * between the members are padding. Packed structures are described by shv_type_parse("^T{...}").
  *
+ * An arena knows one layout for each name: who makes a value there with another one gets EPROTONOSUPPORT. (A program built from an
+ * older header is thus found out. Structures without a name, and the same layout in other words, such as long for long long, are
+ * not affected; nor are structures inside others, whose names do not count.)
+ *
  * name: in, may be NULL. size: sizeof the structure. fields: in, n descriptions; not used afterwards.
  * Returns: a descriptor, the same one for equal descriptions; NULL with errno EINVAL (shv_errmsg() names the field),
  *          EOVERFLOW or ENOMEM.

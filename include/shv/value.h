@@ -43,8 +43,8 @@ enum shv_kind {
  * Make a value. Memory is zeroed, then initialised from `init`; only then others can see it.
  *
  * a: where. type: what. init: in, shv_type_size(type) bytes, or NULL for zeros. lock: see <shv/lock.h>.
- * Returns: the value, or NULL with errno: EINVAL, ENOTSUP (policy not registered here), ESTALE (the shared lock
- *          was freed), ENOSPC (arena full), ENOMEM, EROFS, EUSERS, ENOTRECOVERABLE; or what the policy's init() returned.
+ * Returns: the value, or NULL with errno: EINVAL, EPROTONOSUPPORT (a structure that the arena knows by that name
+ *          with another layout), ENOTSUP (policy not registered here), ESTALE (the shared lock was freed), ENOSPC (arena full), ENOMEM, EROFS, EUSERS, ENOTRECOVERABLE; or what the policy's init() returned.
  * If the caller dies here: the value is there whole, or not at all and its memory comes back.
  * Source: multiprocessing.Value(typecode_or_type, *args, lock=True) of CPython 3.11.
  * Since: 0.1
@@ -89,6 +89,26 @@ SHV_API int shv_acquire(shv_value *v);
 SHV_API int shv_try_acquire(shv_value *v);
 SHV_API int shv_acquire_for(shv_value *v, const struct timespec *rel);
 SHV_API int shv_release(shv_value *v);
+
+/*
+ * Take the locks of n values, and give them back. They are taken in an order that is the same for every caller in every process (by
+ * arena and place, whatever the order in v), so callers that come with no lock in hand cannot block one another for ever; one that holds a
+ * lock already and takes it again here may. A lock that several of the values share is taken once, as is that of a value which
+ * is there twice; those of SHV_NONE have none. A recursive lock that the thread holds already is counted up. Values of several
+ * arenas may be mixed. Waits for ever for each. n may be 0.
+ *
+ * release_all: v as it was given to acquire_all, in any order. It gives back all that it can, also if it returns an error for one.
+ *
+ * Returns: acquire_all: 0, or SHV_RECOVERED if at least one of them came from a dead holder (shv_last_holder() tells for the last of
+ *          those); -EINVAL (v or a value is NULL, a raw object, a lock object), -ENOMEM, or what shv_acquire() returns for one of
+ *          them: then nothing is held that was not held before, and a lock that came from a dead holder tells the next taker
+ *          so again. (One with a policy of the program's own tells only this caller, by nothing but its recover().)
+ *          release_all: 0; or the first error of shv_release() among them. It needs memory only to be quick.
+ * If the caller dies inside: locks that it has taken or not yet given back go to their next takers, with SHV_RECOVERED.
+ * Since: 0.1
+ */
+SHV_API int shv_acquire_all(shv_value *const *v, size_t n);
+SHV_API int shv_release_all(shv_value *const *v, size_t n);
 
 /*
  * A consistent copy without taking the lock: readers never wait for writers nor disturb them. Works

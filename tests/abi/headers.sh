@@ -41,4 +41,18 @@ for header in $(printf '%s\nversion.h\n' "$headers" | sort -u); do
 		skip "$header alone, C++17" 'no C++ compiler'
 	fi
 done
+
+# The header for C++, by every compiler there is. It is for C++ alone, and says so to others.
+for compiler in "${cxx[0]}" g++ clang++; do
+	for standard in 17 20; do
+		if command -v "$compiler" >/dev/null; then
+			try "shv.hpp alone, $compiler, C++$standard" compiles shv.hpp SHV_SHV_HPP \
+				"$compiler" "-std=c++$standard" -Wall -Wextra -pedantic -Werror -x c++
+		else
+			skip "shv.hpp alone, $compiler, C++$standard" 'no such compiler'
+		fi
+	done
+done
+compiles_not() { ! compiles "$@" 2>/dev/null; }
+try 'shv.hpp is refused by C' compiles_not shv.hpp SHV_SHV_HPP "${cc[@]}" -x c
 tap_done

@@ -101,16 +101,20 @@ static struct promise {
 	MAY("shv_type_format", EINVAL),
 	MAY("shv_type_name", EINVAL),
 	MAKING("shv_value_new"),
+	MAY("shv_value_new", EPROTONOSUPPORT),
 	MAY("shv_value_new", ENOTSUP),
 	MAY("shv_value_new", ESTALE),
 	MAY("shv_value_new", EOWNERDEAD), /* of the policy's init() */
 	MAKING("shv_array_new"),
+	MAY("shv_array_new", EPROTONOSUPPORT),
 	MAY("shv_array_new", ENOTSUP),
 	MAY("shv_array_new", ESTALE),
 	MAY("shv_array_new", EOVERFLOW),
 	MAY("shv_array_new", EOWNERDEAD),
 	MAKING("shv_raw_new"),
+	MAY("shv_raw_new", EPROTONOSUPPORT),
 	MAKING("shv_raw_array_new"),
+	MAY("shv_raw_array_new", EPROTONOSUPPORT),
 	MAY("shv_raw_array_new", EOVERFLOW),
 	MAY("shv_value_free", EBUSY),
 	MAY("shv_value_free", EINVAL),
@@ -167,6 +171,49 @@ static struct promise {
 	MAY("shv_addf", EROFS),
 	TAKING("shv_compare_exchange"),
 	MAY("shv_compare_exchange", EROFS),
+	TAKING("shv_get_item"),
+	MAY("shv_get_item", ERANGE),
+	TAKING("shv_set_item"),
+	MAY("shv_set_item", ERANGE),
+	MAY("shv_set_item", EROFS),
+	TAKING("shv_get_slice"),
+	MAY("shv_get_slice", ERANGE),
+	TAKING("shv_set_slice"),
+	MAY("shv_set_slice", ERANGE),
+	MAY("shv_set_slice", EROFS),
+	TAKING("shv_chars_get"),
+	MAY("shv_chars_get", ENOMEM),
+	TAKING("shv_chars_set"),
+	MAY("shv_chars_set", EOVERFLOW),
+	MAY("shv_chars_set", EROFS),
+	TAKING("shv_wchars_get"),
+	MAYBE("shv_wchars_get", ENOMEM, "as shv_chars_get()"),
+	TAKING("shv_wchars_set"),
+	MAY("shv_wchars_set", EOVERFLOW),
+	MAY("shv_wchars_set", EROFS),
+	MAY("shv_type_field", EINVAL),
+	MAY("shv_type_field", ENOENT),
+	MAY("shv_type_field", ERANGE),
+	MAY("shv_field", EINVAL),
+	MAY("shv_field", ENOENT),
+	MAY("shv_field", ERANGE),
+	MAY("shv_field", ESTALE),
+	TAKING("shv_field_get"),
+	MAY("shv_field_get", ENOENT),
+	MAY("shv_field_get", ERANGE),
+	TAKING("shv_field_set"),
+	MAY("shv_field_set", ENOENT),
+	MAY("shv_field_set", ERANGE),
+	MAY("shv_field_set", EROFS),
+	TAKING("shv_acquire_all"),
+	MAY("shv_acquire_all", ENOMEM),
+	MAY("shv_acquire_all", EROFS),
+	MAY("shv_release_all", EPERM),
+	MAY("shv_release_all", EINVAL),
+	MAY("shv_release_all", ESTALE),
+	MAY("shv_release_all", EROFS),
+	MAY("shv_release_all", ENOTSUP),
+	MAY("shv_release_all", EUSERS),
 	MAY("shv_ref_of", EINVAL),
 	MAY("shv_ref_of", ESTALE),
 	MAY("shv_deref", EINVAL),
@@ -190,6 +237,7 @@ static struct promise {
 	MAY("shv_unpublish", EROFS),
 	MAY("shv_unpublish", EUSERS),
 	MAKING("shv_find_or_new"),
+	MAY("shv_find_or_new", EPROTONOSUPPORT),
 	MAY("shv_find_or_new", EEXIST),
 	MAY("shv_find_or_new", ENAMETOOLONG),
 	MAY("shv_find_or_new", ENOTSUP),
@@ -417,6 +465,27 @@ static long do_at(void *p) { RET_POINTER(shv_at(p, 0)); }
 	}
 DO_STRING(string, "x")
 DO_STRING(wstring, L"x")
+static long do_get_item(void *p) { return shv_get_item(p, 0, &(long){ 0 }, 8); }
+static long do_set_item(void *p) { return shv_set_item(p, 0, &(long){ 0 }, 8); }
+static long do_get_slice(void *p) { return shv_get_slice(p, 0, 1, &(long){ 0 }, 8); }
+static long do_set_slice(void *p) { return shv_set_slice(p, 0, 1, &(long){ 0 }, 8); }
+/* Text is in no object of the list; these differ from the others in that alone. */
+static long do_chars_get(void *p) { return shv_chars_get(p, NULL, 0, NULL); }
+static long do_chars_set(void *p) { return shv_chars_set(p, NULL, 0); }
+static long do_wchars_get(void *p) { return shv_wchars_get(p, NULL, 0, NULL); }
+static long do_wchars_set(void *p) { return shv_wchars_set(p, NULL, 0); }
+/* Both an array and a single value have something at one of the paths. */
+static const char *first_path(void *p)
+{
+	enum shv_kind k = shv_kind_of(p);
+
+	return k == SHV_KIND_ARRAY || k == SHV_KIND_RAW_ARRAY ? "[0]" : "";
+}
+static long do_field(void *p) { RET_POINTER(shv_field(p, first_path(p), NULL)); }
+static long do_field_get(void *p) { return shv_field_get(p, first_path(p), &(long){ 0 }, 8); }
+static long do_field_set(void *p) { return shv_field_set(p, first_path(p), &(long){ 0 }, 8); }
+static long do_acquire_all(void *p) { return shv_acquire_all((shv_value *[]){ p }, 1); }
+static long do_release_all(void *p) { return shv_release_all((shv_value *[]){ p }, 1); }
 static long do_lock_free(void *p) { return shv_lock_free(p); }
 static long do_lock_acquire(void *p) { return shv_lock_acquire(p); }
 static long do_lock_try(void *p) { return shv_lock_try(p); }
@@ -465,6 +534,19 @@ static const struct object_function {
 	{ "shv_publish", do_publish, VALUES | RAWS | LOCK_OBJECTS | STRINGS, .locks = false },
 	{ "shv_len", do_len, VALUES | RAWS | STRINGS, .reads = true },
 	{ "shv_at", do_at, VALUES | RAWS, .reads = true },
+	{ "shv_get_item", do_get_item, VALUES | RAWS, .locks = true, .reads = true },
+	{ "shv_set_item", do_set_item, VALUES | RAWS, .locks = true },
+	{ "shv_get_slice", do_get_slice, VALUES | RAWS, .locks = true, .reads = true },
+	{ "shv_set_slice", do_set_slice, VALUES | RAWS, .locks = true },
+	{ "shv_chars_get", do_chars_get, VALUES | RAWS, .locks = true, .reads = true },
+	{ "shv_chars_set", do_chars_set, VALUES | RAWS, .locks = true },
+	{ "shv_wchars_get", do_wchars_get, VALUES | RAWS, .locks = true, .reads = true },
+	{ "shv_wchars_set", do_wchars_set, VALUES | RAWS, .locks = true },
+	{ "shv_field", do_field, VALUES | RAWS, .reads = true },
+	{ "shv_field_get", do_field_get, VALUES | RAWS, .locks = true, .reads = true },
+	{ "shv_field_set", do_field_set, VALUES | RAWS, .locks = true },
+	{ "shv_acquire_all", do_acquire_all, VALUES, .locks = true },
+	{ "shv_release_all", do_release_all, VALUES, .locks = false },
 	{ "shv_lock_free", do_lock_free, LOCK_OBJECTS, .locks = false },
 	{ "shv_lock_acquire", do_lock_acquire, VALUES | LOCK_OBJECTS | STRINGS, .locks = true },
 	{ "shv_lock_try", do_lock_try, VALUES | LOCK_OBJECTS | STRINGS, .locks = true },
@@ -698,6 +780,84 @@ START_TEST(objects_of_the_wrong_kind_are_refused)
 	REFUSED("shv_addf", EINVAL, shv_addf(things.array, 1, NULL));
 	REFUSED("shv_ref_acquire", EINVAL, shv_ref_acquire(arena, shv_ref_of(things.raw), &(shv_value *){ NULL }));
 	REFUSED("shv_ref_acquire", EINVAL, shv_ref_acquire(arena, shv_ref_of(things.lock), &(shv_value *){ NULL }));
+}
+END_TEST
+
+START_TEST(parts_that_are_not_there_are_refused)
+{
+	struct shv_field_info info = { 0 };
+	shv_value *chars = made(shv_array_new(arena, SHV_CHAR, 4, "text", SHV_RECURSIVE));
+	shv_value *wide = made(shv_array_new(arena, SHV_WCHAR, 4, L"text", SHV_NONE));
+	shv_value *list[2] = { things.value, NULL };
+	long x = 0;
+
+	REFUSED("shv_get_item", ERANGE, shv_get_item(things.array, 100, &x, 8));
+	REFUSED("shv_get_item", ERANGE, shv_get_item(things.raw, 1, &x, 8));
+	REFUSED("shv_get_item", EINVAL, shv_get_item(things.array, 0, &x, 4));
+	REFUSED("shv_get_item", EINVAL, shv_get_item(things.array, 0, NULL, 8));
+	REFUSED("shv_set_item", ERANGE, shv_set_item(things.array, SIZE_MAX, &x, 8));
+	REFUSED("shv_set_item", EINVAL, shv_set_item(things.array, 0, NULL, 8));
+	REFUSED("shv_get_slice", ERANGE, shv_get_slice(things.array, 99, 2, &x, 16));
+	REFUSED("shv_get_slice", ERANGE, shv_get_slice(things.array, 101, 0, &x, 0));
+	REFUSED("shv_get_slice", ERANGE, shv_get_slice(things.array, 1, SIZE_MAX, &x, 0));
+	REFUSED("shv_get_slice", EINVAL, shv_get_slice(things.array, 0, 1, &x, 0));
+	REFUSED("shv_get_slice", EINVAL, shv_get_slice(things.array, 0, 0, &x, 8));
+	REFUSED("shv_set_slice", ERANGE, shv_set_slice(things.array, SIZE_MAX, 2, &x, 16));
+	REFUSED("shv_set_slice", EINVAL, shv_set_slice(things.array, 0, 2, NULL, 16));
+	REFUSED("shv_set_slice", EINVAL, shv_set_slice(things.array, 0, 2, &x, 8));
+	REFUSED("shv_chars_get", EINVAL, shv_chars_get(wide, (char *)&x, 8, NULL));
+	REFUSED("shv_chars_get", EINVAL, shv_chars_get(chars, NULL, 1, NULL));
+	REFUSED("shv_chars_set", EINVAL, shv_chars_set(wide, "x", 1));
+	REFUSED("shv_chars_set", EINVAL, shv_chars_set(chars, NULL, 1));
+	REFUSED("shv_chars_set", EOVERFLOW, shv_chars_set(chars, "texts", 5));
+	REFUSED("shv_wchars_get", EINVAL, shv_wchars_get(chars, (wchar_t *)&x, 1, NULL));
+	REFUSED("shv_wchars_set", EINVAL, shv_wchars_set(chars, L"x", 1));
+	REFUSED("shv_wchars_set", EOVERFLOW, shv_wchars_set(wide, L"texts", 5));
+	REFUSED("shv_type_field", EINVAL, shv_type_field(NULL, "x", &info));
+	REFUSED("shv_type_field", EINVAL, shv_type_field(SHV_INT, NULL, &info));
+	REFUSED("shv_type_field", EINVAL, shv_type_field(SHV_INT, "", NULL));
+	REFUSED("shv_type_field", EINVAL, shv_type_field(SHV_INT, "", &(struct shv_field_info){ .size = 4 }));
+	REFUSED("shv_type_field", ENOENT, shv_type_field(SHV_INT, "x", &info));
+	REFUSED("shv_type_field", ERANGE, shv_type_field(shv_type_parse("(3)i"), "[3]", &info));
+	REFUSED_NULL("shv_field", EINVAL, shv_field(things.value, NULL, NULL));
+	REFUSED_NULL("shv_field", EINVAL, shv_field(things.value, "", SHV_DOUBLE));
+	REFUSED_NULL("shv_field", ENOENT, shv_field(things.value, "x", NULL));
+	REFUSED_NULL("shv_field", ENOENT, shv_field(things.array, "", NULL));
+	REFUSED_NULL("shv_field", ERANGE, shv_field(things.array, "[100]", NULL));
+	REFUSED("shv_field_get", EINVAL, shv_field_get(things.value, NULL, &x, 8));
+	REFUSED("shv_field_get", EINVAL, shv_field_get(things.value, "", NULL, 8));
+	REFUSED("shv_field_get", EINVAL, shv_field_get(things.value, "", &x, 4));
+	REFUSED("shv_field_get", ENOENT, shv_field_get(things.value, "[0]", &x, 8));
+	REFUSED("shv_field_get", ERANGE, shv_field_get(things.array, "[100]", &x, 8));
+	REFUSED("shv_field_set", EINVAL, shv_field_set(things.array, "[0]", &x, 4));
+	REFUSED("shv_field_set", EINVAL, shv_field_set(things.array, "[0]", NULL, 8));
+	REFUSED("shv_field_set", ENOENT, shv_field_set(things.array, "[0].x", &x, 8));
+	REFUSED("shv_field_set", ERANGE, shv_field_set(things.raw_array, "[4294967296]", &x, 8));
+	REFUSED("shv_acquire_all", EINVAL, shv_acquire_all(NULL, 1));
+	REFUSED("shv_acquire_all", EINVAL, shv_acquire_all(list, 2));
+	REFUSED("shv_release_all", EINVAL, shv_release_all(NULL, 2));
+	REFUSED("shv_release_all", EINVAL, shv_release_all(list, 2));
+	REFUSED("shv_release_all", EPERM, shv_release_all(list, 1));
+	ck_assert_uint_eq(depth_of(things.value), 0);
+	assert_ok(shv_value_free(chars));
+	assert_ok(shv_value_free(wide));
+}
+END_TEST
+
+START_TEST(another_layout_of_a_known_name_is_refused)
+{
+	const struct shv_field was[] = { { 0, "a", SHV_INT, 0, 4 }, { 0, "b", SHV_INT, 4, 4 } };
+	const struct shv_field is[] = { { 0, "a", SHV_INT, 0, 4 }, { 0, "c", SHV_INT, 4, 4 } };
+	const shv_type *known = made(shv_type_struct("known", 8, was, 2)), *other = made(shv_type_struct("known", 8, is, 2));
+
+	assert_ok(shv_raw_free(made(shv_raw_new(arena, known, NULL))));
+	REFUSED_NULL("shv_value_new", EPROTONOSUPPORT, shv_value_new(arena, other, NULL, SHV_NONE));
+	REFUSED_NULL("shv_array_new", EPROTONOSUPPORT, shv_array_new(arena, other, 2, NULL, SHV_NONE));
+	REFUSED_NULL("shv_raw_new", EPROTONOSUPPORT, shv_raw_new(arena, other, NULL));
+	REFUSED_NULL("shv_raw_array_new", EPROTONOSUPPORT, shv_raw_array_new(arena, other, 2, NULL));
+	REFUSED_NULL("shv_find_or_new", EPROTONOSUPPORT, shv_find_or_new(arena, "n", other, NULL, SHV_NONE, NULL));
+	assert_ok(shv_raw_free(made(shv_raw_new(arena, made(shv_type_struct("new", 8, is, 2)), NULL))));
+	assert_ok(shv_raw_free(made(shv_raw_new(arena, made(shv_type_struct(NULL, 8, is, 2)), NULL))));
 }
 END_TEST
 
@@ -1143,6 +1303,7 @@ START_TEST(policy_that_is_not_registered_here_is_refused)
 				object_functions[i].call(subject(&object_functions[i], &its)));
 	REFUSED("shv_peek", ENOTSUP, do_peek(integer));
 	REFUSED("shv_release", ENOTSUP, shv_release(integer));
+	REFUSED("shv_release_all", ENOTSUP, shv_release_all(&integer, 1));
 	REFUSED("shv_lock_release", ENOTSUP, shv_lock_release(lock));
 	REFUSED("shv_value_holder", ENOTSUP, do_value_holder(integer));
 	REFUSED("shv_lock_holder", ENOTSUP, do_lock_holder(lock));
@@ -1288,6 +1449,7 @@ static int child_too_many(void *arg)
 			REFUSED(f->name, EUSERS, f->call(subject(f, &things)));
 	}
 	REFUSED("shv_ref_acquire", EUSERS, shv_ref_acquire(a, shv_ref_of(things.value), &(shv_value *){ NULL }));
+	REFUSED("shv_release_all", EUSERS, do_release_all(things.value));
 	REFUSED("shv_release", EUSERS, shv_release(things.value));
 	REFUSED("shv_lock_release", EUSERS, shv_lock_release(things.lock));
 	REFUSED("shv_value_free", EUSERS, shv_value_free(things.value));
@@ -1445,9 +1607,33 @@ static int inspection_without_memory(void *arg)
 	return 0;
 }
 
+/* Giving back needs no memory, and finds what is there twice all the same. */
+static int many_locks_without_memory(void *arg)
+{
+	enum { N = 40 };
+	shv_arena *ro = shv_arena_attach(shv_arena_fd(arg), SHV_RDONLY);
+	shv_value *const some[] = { things.value, things.none, things.plain, things.array, things.floating };
+	void *raw = shv_raw_array_new(arg, SHV_CHAR, 1 << 20, NULL);
+	shv_value *v[N], *text = NULL;
+
+	for (int i = 0; i < N; i++)
+		v[i] = some[i % 5];
+	NEED(ro && raw && (text = shv_deref(ro, shv_ref_of(raw))), "a text");
+	NEED(!shv_acquire_all(v, N), "shv_acquire_all");
+	no_more_memory();
+	REFUSED("shv_acquire_all", ENOMEM, shv_acquire_all(v, N));
+	NEED(!shv_release_all(v, N), "shv_release_all");
+	for (int i = 0; i < 5; i++)
+		NEED(!shv_value_holder(v[i], &(struct shv_holder){ 0 }), "lock %d is held", i);
+	REFUSED("shv_release_all", EPERM, shv_release_all(v, N));
+	REFUSED("shv_chars_get", ENOMEM, shv_chars_get(text, NULL, 0, NULL));
+	return shv_raw_free(raw);
+}
+
 START_TEST(memory_that_is_not_to_be_had_is_an_error)
 {
-	int (*const children[])(void *) = { child_without_memory, type_without_memory, inspection_without_memory };
+	int (*const children[])(void *) = { child_without_memory, type_without_memory, inspection_without_memory,
+				       many_locks_without_memory };
 
 	ck_assert_int_eq(finish(start(children[_i], arena)), 0);
 	if (_i == 2) { /* its array stayed */
@@ -1863,6 +2049,7 @@ int main(void)
 	tcase_add_test(tc, freed_objects_are_stale);
 	tcase_add_test(tc, lock_that_was_freed_is_not_shared_any_more);
 	tcase_add_test(tc, objects_of_the_wrong_kind_are_refused);
+	tcase_add_test(tc, parts_that_are_not_there_are_refused);
 	tcase_add_test(tc, wrong_sizes_and_missing_arguments_are_refused);
 
 	tc = tcase_create("arenas");
@@ -1878,6 +2065,7 @@ int main(void)
 	suite_add_tcase(suite, tc);
 	tcase_add_test(tc, names_are_refused);
 	tcase_add_test(tc, types_are_refused);
+	tcase_add_test(tc, another_layout_of_a_known_name_is_refused);
 
 	tc = tcase_create("locks");
 	tcase_add_checked_fixture(tc, setup, teardown);
@@ -1900,7 +2088,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	suite_add_tcase(suite, tc);
 	if (undisturbed())
-		tcase_add_loop_test(tc, memory_that_is_not_to_be_had_is_an_error, 0, 3);
+		tcase_add_loop_test(tc, memory_that_is_not_to_be_had_is_an_error, 0, 4);
 	tcase_add_test(tc, descriptors_that_are_not_to_be_had_are_an_error);
 	tcase_add_loop_test(tc, system_calls_that_fail_are_reported, 0, 3);
 	tcase_add_test(tc, rights_and_descriptors_that_are_gone_are_an_error);

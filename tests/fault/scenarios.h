@@ -349,6 +349,55 @@ static void still_held(struct stage *s, bool died)
 	locks_can_be_had(s, died);
 }
 
+/* Several locks at once, the last of them shared and named twice; and what is taken for one part of a value. */
+static void survivor_parts(struct stage *s)
+{
+	survivor_values(s);
+	s->lock = shv_lock_new(s->a, SHV_PLAIN);
+	for (int i = MANY; i < MANY + 2; i++)
+		ck_assert_ptr_nonnull(s->v[i] = shv_array_new(s->a, SHV_LONG, 4, NULL, SHV_SHARED(s->lock)));
+}
+
+static void take_all(struct stage *s)
+{
+	static const struct timespec soon = { 0, 1000000 };
+	shv_value *turned[MANY + 3];
+
+	for (int i = 0; i < MANY + 2; i++)
+		turned[i] = s->v[MANY + 1 - i];
+	turned[MANY + 2] = s->v[0];
+	for (long i = 1; i <= 3; i++) {
+		const long all[4] = { i, i, i, i };
+		REQUIRE(shv_acquire_all(turned, MANY + 3) >= 0);
+		REQUIRE(shv_acquire_for(s->v[MANY], &soon) == -EDEADLK);
+		for (int k = 0; k < 4; k++)
+			((long *)shv_value_data(s->v[MANY]))[k] = i;
+		REQUIRE(shv_release_all(s->v, MANY + 2) >= 0);
+		REQUIRE(shv_set_slice(s->v[MANY + 1], 0, 4, all, sizeof(all)) >= 0);
+		REQUIRE(shv_field_set(s->v[MANY + 1], "[3]", &i, sizeof(i)) >= 0);
+		s->shared->acknowledged = i;
+	}
+}
+
+/* Whoever comes next can have all; items are old or new, and those of one update are equal unless he is told. */
+static void parts_are_near(struct stage *s, bool died)
+{
+	long x[2][4];
+	int r = shv_acquire_all(s->v, MANY + 2);
+
+	ck_assert_msg(r == 0 || (died && r == SHV_RECOVERED), "acquire_all: %d %s", r, shv_errmsg());
+	for (int k = 0; k < 2; k++) {
+		memcpy(x[k], shv_value_data(s->v[MANY + k]), sizeof(x[k]));
+		for (int i = 0; i < 4; i++) {
+			ck_assert_int_ge(x[k][i], s->shared->acknowledged);
+			ck_assert_int_le(x[k][i], s->shared->acknowledged + 1);
+			ck_assert_msg(x[k][i] == x[k][0] || r == SHV_RECOVERED, "torn, and nobody told");
+		}
+	}
+	ck_assert_int_eq(shv_release_all(s->v, MANY + 2), 0);
+	locks_can_be_had(s, died);
+}
+
 static void publish(struct stage *s)
 {
 	char name[32];
@@ -762,6 +811,7 @@ static const struct scenario scenarios[] = {
 	{ "drain", none, warm_child, drain_act, acknowledged_are_there, false },
 	{ "set, add, exchange", two_numbers, warm_child, set_and_add, numbers_are_near, false },
 	{ "lock and unlock", survivor_values, warm_child, hold_all, locks_can_be_had, false },
+	{ "several locks, parts of values", survivor_parts, warm_child, take_all, parts_are_near, false },
 	{ "inherit locks", dead_holder, warm_child, inherit_locks, locks_can_be_had, false },
 	{ "wait for a lock", survivor_holds, warm_child, wait_for_lock, still_held, false },
 	{ "publish", survivor_values, warm_child, publish, names_are_there, false },

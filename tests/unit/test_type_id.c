@@ -138,6 +138,14 @@ START_TEST(numbers_that_nobody_gave_are_damage)
 END_TEST
 
 /* Texts as no libshv writes them, but whoever can write to the arena. */
+/* Names differ here, so nobody asks. */
+static bool never_the_same(const struct shv_type_text *known, const void *ctx)
+{
+	(void)known;
+	(void)ctx;
+	return false;
+}
+
 START_TEST(texts_that_contradict_themselves_are_damage)
 {
 	static const struct {
@@ -163,8 +171,8 @@ START_TEST(texts_that_contradict_themselves_are_damage)
 	};
 
 	for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++) {
-		int id = table_type_intern(arena->m, entries[i].format, entries[i].name, entries[i].size,
-					   entries[i].align);
+		const struct shv_type_text text = { entries[i].format, entries[i].name, entries[i].size, entries[i].align };
+		int id = table_type_intern(arena->m, &text, never_the_same, NULL);
 		const struct shv_type *t;
 
 		ck_assert_int_ge(id, (int)SHV_TYPE_FIRST);
