@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Instructions of a pair, counted by stepping a child through the work one at a time: many virtual machines have no counters,
+ * and this gives the same figure each time. Kernel and page faults do not count. tests/perf has the figures of the single calls of libshv.
+ */
+#include "bench.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define FEW 400
+
+struct job {
+	struct peer *p;
+	enum what what;
+	bool churn;
+	struct pass s;
+};
+
+static void mark(void)
+{
+	kill(getpid(), SIGSTOP);
+}
+
+/* Instructions between two marks of a child, around one call of f; -1: stepping is not possible here. */
+static double steps_of(void (*warm)(struct job *), void (*f)(struct job *), struct job *j)
+{
+	double n = 0;
+	int status;
+	pid_t pid = fork();
+
+	need(pid >= 0, "fork");
+	if (!pid) {
+		if (j->p->forked)
+			j->p->forked();
+		if (j->p->enter)
+			j->p->enter();
+		warm(j);
+		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+			_exit(8);
+		mark();
+		f(j);
+		mark();
+		_exit(0);
+	}
+	need(waitpid(pid, &status, 0) == pid, "waitpid");
+	if (!WIFSTOPPED(status))
+		return -1;
+	do {
+		n++;
+		if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) || waitpid(pid, &status, __WALL) != pid || !WIFSTOPPED(status))
+			need(false, "stepping failed: %s", strerror(errno));
+	} while (WSTOPSIG(status) != SIGSTOP);
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, __WALL);
+	return n;
+}
+
+static void work(struct job *j)
+{
+	struct timing t;
+
+	peer_run(j->p, j->what, j->churn, &j->s, &t);
+}
+static void warm(struct job *j)
+{
+	for (int i = 0; i < 6; i++)
+		work(j);
+}
+
+/* A batch twice as large, or a churn of more rounds, less one of fewer: what remains is pairs and nothing else. */
+static double pair(struct peer *p, enum what what, bool churn)
+{
+	struct job less = { p, what, churn, pass_new(FEW, FEW, FEW / 2) }, more = { p, what, churn, pass_new(FEW * 2, FEW, FEW / 2 + FEW) };
+	double a, b;
+
+	a = steps_of(warm, work, &less);
+	b = steps_of(warm, work, &more);
+	pass_end(&less.s);
+	pass_end(&more.s);
+	return a < 0 || b < 0 ? -1 : (b - a) / FEW;
+}
+
+void group_instructions(void)
+{
+	static const struct {
+		enum what what;
+		bool churn;
+		const char *work;
+	} runs[] = {
+		{ RAW, false, "instructions, raw batch" },       { RAW, true, "instructions, raw churn" },
+		{ MIXED, true, "instructions, mixed churn" },    { LOCKED, false, "instructions, locked batch" },
+		{ LOCKED, true, "instructions, locked churn" },
+	};
+
+	for (size_t k = 0; k < sizeof(runs) / sizeof(runs[0]); k++)
+		for (int i = 0; i < n_peers; i++) {
+			double n;
+			/* libpmemobj's pool is not to be used in a forked child. */
+			if (peers[i]->missing || peers[i]->ask || !peers[i]->loops[runs[k].what].batch || peers[i] == &peer_pmemobj)
+				continue;
+			n = pair(peers[i], runs[k].what, runs[k].churn);
+			if (n < 0) {
+				remark("left out: instructions: this process may not trace its children");
+				return;
+			}
+			record(runs[k].work, peers[i]->name, n);
+		}
+}
