@@ -6,13 +6,14 @@
 #include "bench.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define FEW 400
+#define FEW 100
 
 struct job {
 	struct peer *p;
@@ -85,8 +86,20 @@ static double pair(struct peer *p, enum what what, bool churn)
 	return a < 0 || b < 0 ? -1 : (b - a) / FEW;
 }
 
+/* Stepping is several times as quick when both sides run on one processor. */
+static void stay_here(cpu_set_t *was)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	sched_getaffinity(0, sizeof(*was), was);
+	sched_setaffinity(0, sizeof(one), &one);
+}
+
 void group_instructions(void)
 {
+	cpu_set_t was;
 	static const struct {
 		enum what what;
 		bool churn;
@@ -97,6 +110,7 @@ void group_instructions(void)
 		{ LOCKED, true, "instructions, locked churn" },
 	};
 
+	stay_here(&was);
 	for (size_t k = 0; k < sizeof(runs) / sizeof(runs[0]); k++)
 		for (int i = 0; i < n_peers; i++) {
 			double n;
@@ -106,8 +120,10 @@ void group_instructions(void)
 			n = pair(peers[i], runs[k].what, runs[k].churn);
 			if (n < 0) {
 				remark("left out: instructions: this process may not trace its children");
-				return;
+				goto out;
 			}
 			record(runs[k].work, peers[i]->name, n);
 		}
+out:
+	sched_setaffinity(0, sizeof(was), &was);
 }
