@@ -95,6 +95,7 @@ void record(const char *work, const char *peer, double v);
 double figure(const char *work, const char *peer);
 /* Median of sample by sample ratios, or NAN. */
 double ratio(const char *work, const char *peer, const char *to_work, const char *to_peer);
+double best_ratio(const char *work, const char *peer, const char *to_work, const char *to_peer); /* of the best samples */
 void print_tables(void);
 void print_targets(void);
 void print_json(FILE *f);
@@ -114,7 +115,8 @@ void group_lives(void);
 void group_dump(void);
 void group_instructions(void);
 
-/* Runs f in this process and in a forked one at once; ns from the start of both to the end of the later. */
+/* Runs f in this process and in a forked one (or a thread) at once: ns from the start of both to the end of the later. One side alone: its
+ * processor time. */
 typedef void (*side_function)(int side, void *ctx);
 double two_sides(bool threads, int sides, side_function before, side_function run, void *ctx);
 

@@ -114,7 +114,7 @@ void group_instructions(void)
 
 	stay_here(&was);
 	for (size_t k = 0; k < sizeof(runs) / sizeof(runs[0]); k++)
-		for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++) {
+		for (size_t i = 0; i < (quick ? 2 : sizeof(some) / sizeof(some[0])); i++) {
 			double n;
 			if (some[i]->missing || !some[i]->loops[runs[k].what].batch)
 				continue;

@@ -149,10 +149,10 @@ void group_locks(void)
 
 #define MEASURE(label, ...)                                             \
 	do {                                                            \
-		double t_ = now_ns();                                   \
+		double t_ = spent_ns();                                   \
 		for (long i = 0; i < ACCESSES; i++)                     \
 			__VA_ARGS__;                                    \
-		record("access", label, (now_ns() - t_) / ACCESSES);    \
+		record("access", label, (spent_ns() - t_) / ACCESSES);    \
 	} while (0)
 
 void group_access(void)

@@ -44,7 +44,7 @@ static void *make(shv_arena *a, bool locked, long x)
 /* n raw values in a and where they are, if wanted; ns each. */
 static double fill(shv_arena *a, bool locked, long n, void **where)
 {
-	double t = now_ns();
+	double t = spent_ns();
 
 	if (where)
 		for (long i = 0; i < n; i++)
@@ -52,7 +52,7 @@ static double fill(shv_arena *a, bool locked, long n, void **where)
 	else
 		for (long i = 0; i < n; i++)
 			make(a, locked, i);
-	return (now_ns() - t) / (double)n;
+	return (spent_ns() - t) / (double)n;
 }
 
 static const char *named(const char *format, long n)
@@ -157,14 +157,14 @@ static void names_at(long n, const char *work)
 		snprintf(asked[i], sizeof(asked[i]), "name-%ld", (i * 7919) % n);
 	for (int pass = 0; pass < passes; pass++) {
 		long sum = 0, wanted = 0;
-		double t = now_ns();
+		double t = spent_ns();
 		for (long i = 0; i < FINDS; i++) {
 			const long *p = shv_find(a, asked[i]);
 			if (!p)
 				need(false, "%s: %s", asked[i], shv_errmsg());
 			sum += *p;
 		}
-		t = now_ns() - t;
+		t = spent_ns() - t;
 		for (long i = 0; i < FINDS; i++)
 			wanted += (i * 7919) % n;
 		need(sum == wanted, "names led to other values");

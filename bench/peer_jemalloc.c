@@ -336,9 +336,9 @@ static double fill_fresh(long values, bool locked, double *bytes)
 
 	flags = MALLOCX_ARENA(o->arena) | MALLOCX_TCACHE(c);
 	memset(p, 0, (size_t)values * sizeof(*p));
-	t = now_ns();
+	t = spent_ns();
 	(locked ? x_locked_fill : x_raw_fill)(p, values);
-	t = now_ns() - t;
+	t = spent_ns() - t;
 	*bytes = blocks(o->fd) / (double)values;
 	(locked ? x_locked_empty : x_raw_empty)(p, values);
 	JE(mallctl)("tcache.destroy", NULL, NULL, &c, sizeof(c));
