@@ -51,6 +51,7 @@ static double steps_of(void (*warm)(struct job *), void (*f)(struct job *), stru
 	need(waitpid(pid, &status, 0) == pid, "waitpid");
 	if (!WIFSTOPPED(status))
 		return -1;
+	ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_EXITKILL);
 	do {
 		n++;
 		if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) || waitpid(pid, &status, __WALL) != pid || !WIFSTOPPED(status))
