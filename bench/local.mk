@@ -29,7 +29,7 @@ bench_programs = \
 public_programs += $(bench_programs)
 EXTRA_PROGRAMS += $(bench_programs)
 CLEANFILES += $(bench_programs) %D%/have.h %D%/have.libs
-EXTRA_DIST += %D%/have.sh %D%/cpython.py
+EXTRA_DIST += %D%/have.sh %D%/cpython.py %D%/refresh.py
 
 bench_bench_SOURCES = $(bench_sources)
 bench_bench_LDADD = $(public_ldadd) $(JEMALLOC_LIBS) $(shell cat %D%/have.libs) -lm -ldl
@@ -46,8 +46,15 @@ bench-have:
 %D%/have.h %D%/have.libs: bench-have
 %D%/peer_boost.o %D%/peer_child.o %D%/peer_memkind.o %D%/peer_pmemobj.o: %D%/have.h
 
-.PHONY: bench build-bench
+.PHONY: bench bench-docs build-bench
 build-bench: $(bench_programs)
 
 bench: all build-bench
 	@%D%/bench $(BENCH_ARGS)
+
+# The figures of a run into docs/PERFORMANCE.md, docs/performance.svg and README.md: BENCH_JSON, or a run that is made now.
+BENCH_JSON = bench.json
+bench-docs: all build-bench
+	test '$(BENCH_JSON)' != bench.json || %D%/bench $(BENCH_ARGS) --json bench.json
+	python3 $(top_srcdir)/%D%/refresh.py $(BENCH_JSON)
+CLEANFILES += bench.json
