@@ -165,6 +165,7 @@ struct together {
 	struct pass s[2];
 };
 #define TOGETHER_ROUNDS 3
+#define TOGETHER_PAIRS (BATCH / 4)
 
 static void together_before(int side, void *ctx)
 {
@@ -174,7 +175,7 @@ static void together_before(int side, void *ctx)
 	if (side && !g->threads && g->p->forked)
 		g->p->forked();
 	enter(g->p);
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 2; i++) {
 		peer_run(g->p, g->what, false, &g->s[side], &t);
 		peer_run(g->p, g->what, true, &g->s[side], &t);
 	}
@@ -202,18 +203,18 @@ void group_parallel(void)
 		{ LOCKED, 1, false, "locked churn, 1 process" }, { LOCKED, 2, false, "locked churn, 2 processes" },
 	};
 
-	for (int pass = 0; pass < passes; pass++)
+	for (int pass = 0; pass < (passes + 1) / 2; pass++)
 		for (int i = 0; i < n_peers; i++)
 			for (size_t k = 0; k < sizeof(runs) / sizeof(runs[0]); k++) {
 				struct together g = { peers[i], runs[k].what, runs[k].threads, { { 0 }, { 0 } } };
 				double t;
 				if (!has(peers[i], runs[k].what) || peers[i]->ask || (runs[k].threads ? !peers[i]->threads : !peers[i]->processes))
 					continue;
-				g.s[0] = pass_new(LIVE, LIVE, BATCH / 2);
-				g.s[1] = pass_new(LIVE, LIVE, BATCH / 2);
+				g.s[0] = pass_new(LIVE, LIVE, TOGETHER_PAIRS);
+				g.s[1] = pass_new(LIVE, LIVE, TOGETHER_PAIRS);
 				t = two_sides(runs[k].threads, runs[k].sides, together_before, together_run, &g);
 				/* The first and last LIVE of each round count too. */
-				record(runs[k].work, peers[i]->name, t / (TOGETHER_ROUNDS * (double)(BATCH / 2 + LIVE) * runs[k].sides));
+				record(runs[k].work, peers[i]->name, t / (TOGETHER_ROUNDS * (double)(TOGETHER_PAIRS + LIVE) * runs[k].sides));
 				pass_end(&g.s[0]);
 				pass_end(&g.s[1]);
 			}

@@ -33,7 +33,7 @@ measure() { "$SHV_BUILDDIR/tests/perf/instructions"; }
 if [ "${1:-}" = record ]; then
 	figures=$(measure) || { echo "it cannot be measured here (status $?)" >&2; exit 1; }
 	{
-		printf '%s\n' '# Instructions of the common calls, as tests/perf/instructions.c counts them. Made by `make record-instructions`;' \
+		printf '%s\n' '# Instructions of the common calls, as tests/perf/instructions.c counts them. Made by make record-instructions;' \
 			'# a change that makes one grow by more than a tenth is to say in its commit why that is worth it.'
 		printf 'build: %s\n%s\n' "$(this_build)" "$figures"
 	} >"$recorded.new" && mv "$recorded.new" "$recorded"
@@ -59,5 +59,6 @@ while read -r was name; do
 	[ $((is * 100)) -ge $((was * (100 - limit))) ] || note "$name has become quicker: make record-instructions keeps it so"
 done < <(sed -n '/^[0-9]/p' "$recorded")
 
-is "$(sed 's/^[0-9-]* //' <<<"$figures")" "$(sed -n 's/^[0-9-][0-9]* //p' "$recorded")" 'every call that is measured is recorded'
+names() { sed -n 's/^[0-9-][0-9]* //p' "$@"; }
+is "$(names <<<"$figures")" "$(names "$recorded")" 'every call that is measured is recorded'
 tap_done
