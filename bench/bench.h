@@ -118,6 +118,8 @@ void group_instructions(void);
 /* Runs f in this process and in a forked one (or a thread) at once: ns from the start of both to the end of the later. One side alone: its
  * processor time. */
 typedef void (*side_function)(int side, void *ctx);
+/* Processor time of that side of the last two_sides() that took more: for sides that never wait, as if each had a processor for itself. */
+extern double busier_side;
 double two_sides(bool threads, int sides, side_function before, side_function run, void *ctx);
 
 /* What Boost, libpmemobj and jemalloc over a memfd do beyond making and freeing; NAN or false where it is not there. */

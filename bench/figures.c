@@ -69,10 +69,8 @@ static const struct work {
 	{ "cold start", "a new arena and its first value", "us", NULL },
 	{ "dump", "shvdump from outside", "ms", NULL },
 	{ "watched writer", "a writer's speed while shvdump watches, 1 = beside another program", "", NULL },
-	{ "instructions, raw batch", "user instructions of a pair: raw batch", "instructions", "jemalloc" },
 	{ "instructions, raw churn", "user instructions of a pair: raw churn", "instructions", "jemalloc" },
 	{ "instructions, mixed churn", "user instructions of a pair: mixed churn", "instructions", "jemalloc" },
-	{ "instructions, locked batch", "user instructions of a pair: locked batch", "instructions", "jemalloc" },
 	{ "instructions, locked churn", "user instructions of a pair: locked churn", "instructions", "jemalloc" },
 };
 #define WORKS ((int)(sizeof(works) / sizeof(works[0])))
@@ -307,8 +305,8 @@ static int all_targets(struct target *t)
 	T("2 processes, locked churn: times the throughput of one",
 	  best_ratio("locked churn, 1 process", "libshv", "locked churn, 2 processes", "libshv"), 1.8, true);
 	T("freed by another process: times freed by the maker", best_ratio("foreign free", "libshv", "own free", "libshv"), 1.5, false);
-	T("bytes of a raw 8-byte value", figure("raw bytes", quick ? "libshv, 100,000" : "libshv, 1,000,000"), 32, false);
-	T("bytes of an 8-byte value with a recursive lock", figure("locked bytes", quick ? "libshv, 100,000" : "libshv, 1,000,000"), 48, false);
+	T("bytes of a raw 8-byte value, all of the memfd counted, rounded", round(figure("raw bytes", quick ? "libshv, 100,000" : "libshv, 1,000,000")), 32, false);
+	T("bytes of an 8-byte value with a recursive lock, the same", round(figure("locked bytes", quick ? "libshv, 100,000" : "libshv, 1,000,000")), 48, false);
 	T("attach, the slowest size (us)", attach, 200, false);
 	T("find by name, the largest number of names (ns)", find, 150, false);
 	T("cost of a create, the most values in the arena: times among 1,000",

@@ -87,7 +87,7 @@ void group_alloc(void)
 
 struct meeting {
 	int ready, go; /* atomic */
-	double end[2];
+	double end[2], spent[2];
 };
 
 struct side {
@@ -96,6 +96,17 @@ struct side {
 	void *ctx;
 	int side;
 };
+
+double busier_side;
+
+static void run_side(struct side *s)
+{
+	double t = spent_ns();
+
+	s->run(s->side, s->ctx);
+	s->m->end[s->side] = now_ns();
+	s->m->spent[s->side] = spent_ns() - t;
+}
 
 static void *one_side(void *arg)
 {
@@ -106,8 +117,7 @@ static void *one_side(void *arg)
 	__atomic_add_fetch(&s->m->ready, 1, __ATOMIC_ACQ_REL);
 	while (!__atomic_load_n(&s->m->go, __ATOMIC_ACQUIRE))
 		sched_yield();
-	s->run(s->side, s->ctx);
-	s->m->end[s->side] = now_ns();
+	run_side(s);
 	return NULL;
 }
 
@@ -124,10 +134,10 @@ double two_sides(bool threads, int sides, side_function before, side_function ru
 	if (sides == 1) {
 		if (before)
 			before(0, ctx);
-		begin = spent_ns();
-		run(0, ctx);
+		run_side(&s[0]);
+		busier_side = m->spent[0];
 		munmap(m, sizeof(*m));
-		return spent_ns() - begin;
+		return busier_side;
 	}
 	if (threads) {
 		need(!pthread_create(&thread, NULL, one_side, &s[1]), "pthread_create");
@@ -147,13 +157,13 @@ double two_sides(bool threads, int sides, side_function before, side_function ru
 	}
 	begin = now_ns();
 	__atomic_store_n(&m->go, 1, __ATOMIC_RELEASE);
-	run(0, ctx);
-	m->end[0] = now_ns();
+	run_side(&s[0]);
 	if (threads)
 		pthread_join(thread, NULL);
 	else
 		need(waitpid(pid, &status, 0) == pid && !status, "the other process failed");
 	end = m->end[0] > m->end[1] ? m->end[0] : m->end[1];
+	busier_side = m->spent[0] > m->spent[1] ? m->spent[0] : m->spent[1];
 	munmap(m, sizeof(*m));
 	return end - begin;
 }
@@ -207,14 +217,13 @@ void group_parallel(void)
 		for (int i = 0; i < n_peers; i++)
 			for (size_t k = 0; k < sizeof(runs) / sizeof(runs[0]); k++) {
 				struct together g = { peers[i], runs[k].what, runs[k].threads, { { 0 }, { 0 } } };
-				double t;
 				if (!has(peers[i], runs[k].what) || peers[i]->ask || (runs[k].threads ? !peers[i]->threads : !peers[i]->processes))
 					continue;
 				g.s[0] = pass_new(LIVE, LIVE, TOGETHER_PAIRS);
 				g.s[1] = pass_new(LIVE, LIVE, TOGETHER_PAIRS);
-				t = two_sides(runs[k].threads, runs[k].sides, together_before, together_run, &g);
+				two_sides(runs[k].threads, runs[k].sides, together_before, together_run, &g);
 				/* The first and last LIVE of each round count too. */
-				record(runs[k].work, peers[i]->name, t / (TOGETHER_ROUNDS * (double)(TOGETHER_PAIRS + LIVE) * runs[k].sides));
+				record(runs[k].work, peers[i]->name, busier_side / (TOGETHER_ROUNDS * (double)(TOGETHER_PAIRS + LIVE) * runs[k].sides));
 				pass_end(&g.s[0]);
 				pass_end(&g.s[1]);
 			}
@@ -255,9 +264,9 @@ static void handing_run(int side, void *ctx)
 	for (int i = 0; i < TURNS; i++) {
 		double t;
 		wait_for(h->s, 2 * i + side);
-		t = now_ns();
+		t = spent_ns();
 		(side ? l->empty : l->fill)(h->s->slot, HANDED);
-		t = (now_ns() - t) / HANDED;
+		t = (spent_ns() - t) / HANDED;
 		if (i && side)
 			h->s->drop += t / (TURNS - 1);
 		else if (i)

@@ -104,12 +104,12 @@ static void stop_doing(pid_t pid)
 	waitpid(pid, NULL, 0);
 }
 
-/* Increments and pairs that this process gets done in a while. */
+/* Increments and pairs that this process gets done in a second of its processor time, measured for a while. */
 static double write_for(double ms)
 {
 	shv_value *v = SHV_VALUE(shv_arena_now, long, 0);
 	struct pass s = pass_new(1000, 1000, 1000);
-	double done = 0, end = now_ns() + ms * 1e6;
+	double done = 0, end = now_ns() + ms * 1e6, spent = spent_ns();
 	struct timing t;
 
 	do {
@@ -118,10 +118,11 @@ static double write_for(double ms)
 			shv_add(v, 1, NULL);
 		done++;
 	} while (now_ns() < end);
+	spent = spent_ns() - spent;
 	need(SHV_LOAD(v, long) == 1000 * (long)done, "increments were lost");
 	shv_value_free(v);
 	pass_end(&s);
-	return done;
+	return done / spent * 1e9;
 }
 
 void group_dump(void)

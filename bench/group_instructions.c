@@ -18,7 +18,6 @@
 struct job {
 	struct peer *p;
 	enum what what;
-	bool churn;
 	struct pass s;
 };
 
@@ -66,7 +65,7 @@ static void work(struct job *j)
 {
 	struct timing t;
 
-	peer_run(j->p, j->what, j->churn, &j->s, &t);
+	peer_run(j->p, j->what, true, &j->s, &t);
 }
 static void warm(struct job *j)
 {
@@ -74,10 +73,10 @@ static void warm(struct job *j)
 		work(j);
 }
 
-/* A batch twice as large, or a churn of more rounds, less one of fewer: what remains is pairs and nothing else. */
-static double pair(struct peer *p, enum what what, bool churn)
+/* A churn of more rounds, less one of fewer: what remains is pairs and nothing else. */
+static double pair(struct peer *p, enum what what)
 {
-	struct job less = { p, what, churn, pass_new(FEW, FEW, FEW / 2) }, more = { p, what, churn, pass_new(FEW * 2, FEW, FEW / 2 + FEW) };
+	struct job less = { p, what, pass_new(FEW, FEW, 1) }, more = { p, what, pass_new(FEW, FEW, 1 + FEW) };
 	double a, b;
 
 	a = steps_of(warm, work, &less);
@@ -105,12 +104,11 @@ void group_instructions(void)
 					     &peer_boost };
 	static const struct {
 		enum what what;
-		bool churn;
 		const char *work;
 	} runs[] = {
-		{ RAW, false, "instructions, raw batch" },       { RAW, true, "instructions, raw churn" },
-		{ MIXED, true, "instructions, mixed churn" },    { LOCKED, false, "instructions, locked batch" },
-		{ LOCKED, true, "instructions, locked churn" },
+		{ RAW, "instructions, raw churn" },
+		{ MIXED, "instructions, mixed churn" },
+		{ LOCKED, "instructions, locked churn" },
 	};
 
 	stay_here(&was);
@@ -119,7 +117,7 @@ void group_instructions(void)
 			double n;
 			if (some[i]->missing || !some[i]->loops[runs[k].what].batch)
 				continue;
-			n = pair(some[i], runs[k].what, runs[k].churn);
+			n = pair(some[i], runs[k].what);
 			if (n < 0) {
 				remark("left out: instructions: this process may not trace its children");
 				goto out;

@@ -166,9 +166,9 @@ double pmemobj_attach(long values)
 	p = filled(where, values, false);
 	for (int i = 0; p && i < 3; i++) {
 		pmemobj_close(p);
-		t = now_ns();
+		t = spent_ns();
 		p = pmemobj_open(where, "bench");
-		t = now_ns() - t;
+		t = spent_ns() - t;
 		best = t < best ? t : best;
 	}
 	if (p)
@@ -181,12 +181,12 @@ double pmemobj_cold(void)
 {
 	char where[64];
 	PMEMobjpool *p, *was = pool;
-	double t = now_ns();
+	double t = spent_ns();
 
 	other_path(where, sizeof(where), "cold");
 	p = pool = make_pool(where, (size_t)64 << 20);
 	need(p && raw_make(8, 42), "libpmemobj: %s", pmemobj_errormsg());
-	t = now_ns() - t;
+	t = spent_ns() - t;
 	pool = was;
 	pmemobj_close(p);
 	unlink(where);
