@@ -111,7 +111,7 @@ double cpython_increment(int sides)
 {
 	struct child *c = peer_cpython.own;
 	char line[256];
-	double t;
+	double t = NAN;
 
 	if (!c || peer_cpython.missing)
 		return NAN;
