@@ -77,6 +77,7 @@ script_tests = \
 	%D%/abi/readme.sh \
 	%D%/cli/shvdump.sh \
 	%D%/examples.sh \
+	%D%/perf/instructions.sh \
 	%D%/storm/storm.sh
 
 # What tests/cli looks at from outside.
@@ -86,6 +87,11 @@ cli_programs = \
 # The kill storm; `make check-storm` runs it for STORM_SECONDS, tests/storm/storm.sh for a moment.
 storm_programs = \
 	%D%/storm/storm
+
+# What tests/perf counts the instructions of.
+perf_programs = \
+	%D%/perf/instructions
+EXTRA_DIST += %D%/perf/instructions.txt
 
 cli_expected = \
 	%D%/cli/expected/alone.txt \
@@ -130,12 +136,12 @@ if HAVE_CHECK
 check_tests = $(white_tests) $(black_tests)
 check_LTLIBRARIES += %D%/libsupport.la
 endif
-check_PROGRAMS += $(check_tests) $(cli_programs) $(storm_programs)
+check_PROGRAMS += $(check_tests) $(cli_programs) $(perf_programs) $(storm_programs)
 
 %C%_libsupport_la_SOURCES = $(support_sources)
 %C%_libsupport_la_CPPFLAGS = $(public_cppflags) $(test_cppflags)
 
-public_programs += $(black_tests) $(cli_programs) $(storm_programs)
+public_programs += $(black_tests) $(cli_programs) $(perf_programs) $(storm_programs)
 
 # A damaged arena is made the same way for both.
 corrupt_fixture = %D%/corrupt/fixture.c %D%/corrupt/fixture.h
@@ -175,7 +181,7 @@ endif
 
 test_cppflags = -I$(top_srcdir)/%D% $(CHECK_CFLAGS)
 %D%/unit/%.o %D%/fault/%.o %D%/corrupt/%.o: AM_CPPFLAGS = $(internal_cppflags) $(test_cppflags) $(JEMALLOC_CFLAGS)
-%D%/api/%.o %D%/multi/%.o %D%/cli/%.o %D%/storm/%.o %D%/support/%.o: AM_CPPFLAGS = $(public_cppflags) $(test_cppflags)
+%D%/api/%.o %D%/multi/%.o %D%/cli/%.o %D%/perf/%.o %D%/storm/%.o %D%/support/%.o: AM_CPPFLAGS = $(public_cppflags) $(test_cppflags)
 
 # --- how they are run -----------------------------------------------------------
 
@@ -197,7 +203,11 @@ AM_TESTS_ENVIRONMENT = \
 
 EXTRA_DIST += $(script_tests) $(cli_expected) %D%/support/tap.sh
 
-.PHONY: check-slow check-storm check-valgrind check-loop check-tsan check-fuzz
+# The figures of tests/perf, as they are now.
+record-instructions: all $(perf_programs)
+	$(AM_TESTS_ENVIRONMENT) bash $(top_srcdir)/%D%/perf/instructions.sh record
+
+.PHONY: record-instructions check-slow check-storm check-valgrind check-loop check-tsan check-fuzz
 
 check-slow:
 	SHV_SLOW=1 $(MAKE) check
