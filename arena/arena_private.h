@@ -116,8 +116,9 @@ struct shv_arena {
 
 /* Slots in state HELD(me) whose block is kept: freed objects that wait for the next create of their size. */
 struct shv_mag {
-	uint32_t n, cap, limit;     /* entries; room in slots[]; how many may stay */
-	uint32_t misses;
+	uint32_t n, cap;            /* entries; room in slots[] */
+	uint32_t misses;            /* objects that were wanted and not in it, less the room that it was given since */
+	uint32_t spare;
 	uint32_t *slots;            /* own mapping, wiped on fork like the rest */
 };
 

@@ -400,9 +400,10 @@ static bool mag_grow(struct shv_mag *mag, unsigned size_class)
 		memcpy(slots, mag->slots, mag->n * sizeof(*slots));
 	if (mag->slots)
 		munmap(mag->slots, mag->cap * sizeof(*slots));
+	/* So many of those that were wanted have room now. */
+	mag->misses -= mag->misses < cap - mag->cap ? mag->misses : cap - mag->cap;
 	mag->slots = slots;
 	mag->cap = cap;
-	mag->misses = 0;
 	return true;
 }
 
@@ -434,7 +435,7 @@ static void settle(struct shv_tc *tc, uint32_t index, unsigned size_class, unsig
 		return;
 	}
 	if (unlikely(mag->n == mag->cap)) {
-		/* Creates found it empty since it last grew: then more of these are wanted. */
+		/* Creates found it empty, more often than it has grown since: then more of these are wanted. */
 		if ((mag->cap && !mag->misses) || !mag_grow(mag, size_class))
 			mag_shrink(tc, mag, size_class, mag->cap / 2);
 		if (!mag->cap) {
@@ -456,7 +457,6 @@ static void mag_fill(struct shv_tc *tc, struct shv_mag *mag, uint64_t size, unsi
 
 	if (tc->in_hook || (want && !mag->cap && !mag_grow(mag, size_class)))
 		return;
-	mag->misses += !mag->misses; /* growing forgot that there were any */
 	while (mag->n < want && mag->n < mag->cap) {
 		uint32_t index = slot_take(tc);
 		unsigned c;
@@ -468,6 +468,7 @@ static void mag_fill(struct shv_tc *tc, struct shv_mag *mag, uint64_t size, unsi
 		}
 		store_relaxed(&slot_fast(tc->m->base, &tc->m->geo, index)->what, what_make(off, 0, 0, 0));
 		mag->slots[mag->n++] = index;
+		mag->misses++; /* objects that it did not have count, not how often it was asked */
 	}
 	errno = e;
 }

@@ -12,15 +12,17 @@
 SHV_API shv_value *shv_array_new(shv_arena *a, const shv_type *item, size_t n, const void *init, shv_lockspec lock)
 {
 	struct object_plan p = { .a = a, .who = "shv_array_new", .type = item, .n = n, .init = init, .lock = &lock, .kind = SHV_KIND_ARRAY };
+	void *v = (lock.kind | lock.flags) <= SHV_LOCK_RECURSIVE ? make_array_fast(a, item, n, init, SHV_KIND_ARRAY, SHV_POL_RECURSIVE) : NULL;
 
-	return object_make(&p);
+	return v ? v : object_make(&p);
 }
 
 SHV_API void *shv_raw_array_new(shv_arena *a, const shv_type *item, size_t n, const void *init)
 {
 	struct object_plan p = { .a = a, .who = "shv_raw_array_new", .type = item, .n = n, .init = init, .kind = SHV_KIND_RAW_ARRAY };
+	void *v = make_array_fast(a, item, n, init, SHV_KIND_RAW_ARRAY, SHV_POL_RAW);
 
-	return object_make(&p);
+	return v ? v : object_make(&p);
 }
 
 SHV_API size_t shv_len(const shv_value *v)

@@ -104,6 +104,7 @@ void free_with_care(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t index
 #define SMALL_LEAD(policy) (SMALL_LOCKED(policy) ? 8u : 0u)
 #define SMALL_CLASS(policy) (SMALL_LOCKED(policy) ? 2u : 1u)
 #define SMALL_MAG(policy) (SMALL_CLASS(policy) * 2u + SMALL_LOCKED(policy))
+#define ARRAY_FAST_MOST 900u /* with what is in front, in a class that has magazines */
 #define HEADER_REST(kind, policy, lead) ((uint32_t)(hdr_make(0, (kind), (policy), (lead)) >> 32))
 
 static_assert(SHV_HEADER_SIZE + 8 == 16 && SHV_SLOTS_PER_CHUNK == 4096, "what the shortest way counts on");
@@ -238,6 +239,58 @@ static inline __attribute__((always_inline)) bool free_small(void *p, unsigned k
 	return true;
 }
 
+/*
+ * An array of up to some hundred bytes, of items of 1, 2, 4 or 8 bytes, without a lock or with a recursive one, from a
+ * magazine. As make_fast().
+ */
+static inline __attribute__((always_inline)) void *make_array_fast(const struct shv_arena *a, const struct shv_type *t, size_t items, const void *init,
+								   unsigned kind, unsigned policy)
+{
+	const unsigned lead = SMALL_LEAD(policy) + 8;
+	struct shv_tc *tc = shv_tls_tc;
+	struct shv_slot_shm *slot;
+	uint64_t off, *header, word;
+	struct shv_mag *mag;
+	size_t bytes;
+	uint32_t i, n;
+	unsigned c;
+
+	if (unlikely(!t) || unlikely(!a) || unlikely(load_relaxed(&tc->handle) != a) || unlikely(!t->small) || unlikely(items > ARRAY_FAST_MOST))
+		return NULL;
+	bytes = items * t->small;
+	if (unlikely(bytes > ARRAY_FAST_MOST))
+		return NULL;
+	c = class_of(lead + SHV_HEADER_SIZE + (bytes < 8 ? 8 : bytes));
+	mag = &tc->mags[c * 2 + SMALL_LOCKED(policy)];
+	n = mag->n;
+	if (unlikely(!n))
+		return NULL;
+	mag->n = n - 1;
+	i = mag->slots[n - 1];
+	slot = tc_slot(tc, i);
+	CRASH_POINT("create-reserved");
+	off = what_offset(load_relaxed(&slot->what));
+	word = load_relaxed(&slot->word);
+	header = (uint64_t *)(void *)(tc->base + off + lead);
+	store_relaxed((uint64_t *)(void *)(tc->base + off), items);
+	if (SMALL_LOCKED(policy))
+		store_relaxed(header - 1, first_word(word));
+	store_relaxed(header, (uint64_t)HEADER_REST(kind, policy, lead) << 32 | i);
+	if (bytes <= 8)
+		header[1] = 0;
+	if (init)
+		memcpy(header + 1, init, bytes);
+	else
+		memset(header + 1, 0, bytes);
+	CRASH_POINT("create-written");
+	store_relaxed(&slot->what, what_make(off, t->id, kind, policy));
+	/* pairs: P-publish */
+	store_release(&slot->word, (word & ~UINT64_C(0xffffffff)) | tc->live | slot_word(0, 0, c, lead, 0));
+	CRASH_POINT("create-published");
+	store_relaxed(&tc->thread->created, tc->thread->created + 1);
+	return header + 1;
+}
+
 /* A small value with a recursive lock, found: what using it takes. */
 struct small {
 	struct shv_tc *tc;
@@ -272,6 +325,37 @@ static inline __attribute__((always_inline)) bool small_find(void *p, struct sma
 	       likely((what & ~((SHV_WHAT_TYPE_MASK & 31) << SHV_WHAT_TYPE_SHIFT)) ==
 		      (what_make(0, 0, SHV_KIND_VALUE, SHV_POL_RECURSIVE) | (off - SHV_HEADER_SIZE - lead) >> 4)) &&
 	       likely(!((off - SHV_HEADER_SIZE - lead) & 15)) && likely(s->type != NULL) && likely(s->type->small);
+}
+
+/* A small value without a lock: its type, or NULL. */
+static inline __attribute__((always_inline)) const struct shv_type *small_unlocked(const void *p)
+{
+	struct shv_tc *tc = shv_tls_tc;
+	uint64_t off = (uint64_t)((uintptr_t)p - tc->base), h, what;
+	const struct shv_slot_shm *slot;
+	const struct shv_type *t;
+	unsigned kind, policy;
+	uint32_t i;
+
+	if (unlikely(off - tc->low >= tc->span) || unlikely(off & 7))
+		return NULL;
+	h = load_relaxed((const uint64_t *)p - 1);
+	i = (uint32_t)h;
+	kind = hdr_kind(h);
+	policy = hdr_policy(h);
+	if (unlikely((kind != SHV_KIND_VALUE || policy != SHV_POL_NONE) && (kind != SHV_KIND_RAW || policy != SHV_POL_RAW)) ||
+	    unlikely(i >> 12 >= tc->chunks_limit))
+		return NULL;
+	slot = tc_slot(tc, i);
+	what = load_acquire(&slot->word) & (SHV_SLOT_STATE_MASK | SHV_SLOT_LEAD_MASK << SHV_SLOT_LEAD_SHIFT); /* pairs: P-publish */
+	if (unlikely(what != SHV_SLOT_LIVE))
+		return NULL;
+	what = load_relaxed(&slot->what);
+	t = type_basics[what_type(what) & 31];
+	return likely((what & ~((SHV_WHAT_TYPE_MASK & 31) << SHV_WHAT_TYPE_SHIFT)) == (what_make(0, 0, kind, policy) | (off - SHV_HEADER_SIZE) >> 4)) &&
+			       likely(!((off - SHV_HEADER_SIZE) & 15)) && t && t->small ?
+		       t :
+		       NULL;
 }
 
 /* Its lock, if nobody has it. As own_lock_take(). */

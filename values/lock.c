@@ -756,7 +756,14 @@ static __thread int with_status;
 SHV_API struct shv_guard shv_guard_begin_(shv_value *v)
 {
 	struct shv_guard g = { NULL, 0 };
+	struct small s;
 
+	if (likely(small_find(v, &s) && small_take(&s))) {
+		with_status = 0;
+		g.value = v;
+		g.run = 1;
+		return g;
+	}
 	with_status = acquire(v, false, NULL, "shv_with");
 	if (with_status >= 0) {
 		g.value = v;
@@ -767,8 +774,14 @@ SHV_API struct shv_guard shv_guard_begin_(shv_value *v)
 
 SHV_API void shv_guard_end_(struct shv_guard *g)
 {
-	int e = errno;
+	struct small s;
+	int e;
 
+	if (likely(g->value && small_find(g->value, &s) && (uint32_t)s.lock_word == s.tc->me)) {
+		small_give(&s);
+		return;
+	}
+	e = errno;
 	if (g->value)
 		(void)release(g->value, "shv_with");
 	errno = e;

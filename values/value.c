@@ -235,11 +235,16 @@ static inline void small_load(void *out, const void *p, size_t size)
 
 SHV_API int shv_get(shv_value *v, void *out, size_t size)
 {
+	const struct shv_type *t;
 	struct small s;
 
 	if (likely(out && small_find(v, &s) && s.type->small == size && small_take(&s))) {
 		small_load(out, v, size);
 		small_give(&s);
+		return 0;
+	}
+	if (out && (t = small_unlocked(v)) && t->small == size) {
+		copy_out_atomic(out, v, size);
 		return 0;
 	}
 	return get(v, out, size, "shv_get");
@@ -369,7 +374,22 @@ int peek_part(const struct shv_object *o, uint64_t at, void *out, size_t size, c
 	return r;
 }
 
+static int peek_slow(const shv_value *v, void *out, size_t size);
+
 SHV_API int shv_peek(const shv_value *v, void *out, size_t size)
+{
+	struct small s;
+
+	if (likely(out && small_find((void *)(uintptr_t)v, &s) && s.type->small == size && !(s.lock_word & ~LOCK_SEQ_MASK))) {
+		copy_racing(out, v, size);
+		fence_acquire(); /* pairs: P-peek, P-publish */
+		if (likely(load_relaxed(s.lock) == s.lock_word && load_relaxed(&s.slot->word) == s.word))
+			return 0;
+	}
+	return peek_slow(v, out, size);
+}
+
+static int peek_slow(const shv_value *v, void *out, size_t size)
 {
 	struct shv_object o;
 	int r = check_pointer(out, "out", "shv_peek");
