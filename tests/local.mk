@@ -52,6 +52,7 @@ api_tests = \
 	%D%/api/test_names \
 	%D%/api/test_policy \
 	%D%/api/test_ptr \
+	%D%/api/test_snapshot \
 	%D%/api/test_string \
 	%D%/api/test_value
 
@@ -59,7 +60,8 @@ multi_tests = \
 	%D%/multi/test_death \
 	%D%/multi/test_fork \
 	%D%/multi/test_namespace \
-	%D%/multi/test_share
+	%D%/multi/test_share \
+	%D%/multi/test_snapshot
 
 script_tests = \
 	%D%/abi/headers.sh \
