@@ -103,6 +103,7 @@ struct shv_arena {
 	struct shv_member *m;       /* NULL: read-only */
 	int fd;                     /* read-only attachments have their own; else m->fd */
 	unsigned flags;
+	bool frozen;                /* a snapshot of which only this process knows: its bytes do not change */
 	char name[64];
 	struct shv_arena *next;     /* registry */
 };

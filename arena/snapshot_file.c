@@ -337,6 +337,7 @@ static int must_be_sound(int fd)
 
 	if (!a)
 		return -errno;
+	a->frozen = true;
 	n = shv_check(a, NULL, NULL);
 	(void)shv_arena_detach(a);
 	return n <= 0 ? n : fail(-EUCLEAN, "the snapshot is damaged (%d findings, which shv_check() tells): "
@@ -348,7 +349,7 @@ static shv_arena *open_copy(int from, const char *path, unsigned flags, int *err
 	struct shv_super_const c;
 	shv_arena *a = NULL;
 	char label[80];
-	uint64_t size;
+	uint64_t size = 0;
 	int fd;
 
 	*error = look_at_file(from, path, &c, &size);
@@ -371,6 +372,8 @@ static shv_arena *open_copy(int from, const char *path, unsigned flags, int *err
 		a = shv_arena_attach(fd, flags & SHV_RESTORE ? flags & ~SHV_RESTORE : flags | SHV_RDONLY);
 		*error = a ? 0 : -errno;
 	}
+	if (a && !(flags & SHV_RESTORE))
+		a->frozen = true;
 	close(fd);
 	return a;
 }
