@@ -136,14 +136,18 @@ static void load_policies(struct snap *s)
 	copy_words(s->image + s->g->policies_off, s->base + s->g->policies_off, n * sizeof(struct shv_policy_shm));
 }
 
-/* After the lock words that name them. One that is just dug gets the number that it will have. */
+/*
+ * After the lock words that name them. One that is just dug gets the number that it will have. The ring is not read further than it
+ * was ever written: it would be a hole, and reading allocates it.
+ */
 static void load_graves(struct snap *s)
 {
 	const struct shv_grave_shm *from = (const struct shv_grave_shm *)(const void *)(s->base + s->g->graves_off);
 	struct shv_grave_shm *to = (struct shv_grave_shm *)(void *)(s->image + s->g->graves_off);
-	uint64_t dug;
+	uint64_t dug = load_acquire(&super_of(s->base)->graves);
+	uint32_t rows = dug ? at_most(dug, SHV_GRAVES - 1) + 1 : 0;
 
-	for (uint32_t i = 0; i < SHV_GRAVES; i++)
+	for (uint32_t i = 0; i < rows; i++)
 		for (int n = 0; n < LOOKS; n++) {
 			uint64_t number = load_acquire(&from[i].number);
 			copy_words((char *)&to[i], (const char *)&from[i], sizeof(to[i]));

@@ -70,6 +70,7 @@ script_tests = \
 	%D%/abi/pairs.sh \
 	%D%/abi/readme.sh \
 	%D%/cli/shvdump.sh \
+	%D%/cli/snapshot.sh \
 	%D%/examples.sh \
 	%D%/storm/storm.sh
 
@@ -84,9 +85,13 @@ storm_programs = \
 cli_expected = \
 	%D%/cli/expected/alone.txt \
 	%D%/cli/expected/check.txt \
+	%D%/cli/expected/diff.txt \
 	%D%/cli/expected/locks.txt \
 	%D%/cli/expected/procs.txt \
 	%D%/cli/expected/raw.txt \
+	%D%/cli/expected/repair.txt \
+	%D%/cli/expected/restore.txt \
+	%D%/cli/expected/save.txt \
 	%D%/cli/expected/show.txt \
 	%D%/cli/expected/types.txt \
 	%D%/cli/expected/values.txt
@@ -187,7 +192,7 @@ AM_TESTS_ENVIRONMENT = \
 	export SHV_JEMALLOC_SYSTEM='$(SHV_JEMALLOC_SYSTEM)'; \
 	if test -z "$$SHV_SLOW"; then CK_EXCLUDE_TAGS="slow $$CK_EXCLUDE_TAGS"; export CK_EXCLUDE_TAGS; fi;
 
-EXTRA_DIST += $(script_tests) $(cli_expected) %D%/support/tap.sh
+EXTRA_DIST += $(script_tests) $(cli_expected) %D%/support/tap.sh %D%/cli/broken.py %D%/cli/core.py
 
 .PHONY: check-slow check-storm check-valgrind check-loop check-tsan check-fuzz
 
