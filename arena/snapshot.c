@@ -17,6 +17,9 @@
  * process table become orphans, counts and summaries are computed, withdrawn slots are free, lists are empty, the
  * library's own locks are free and its intents done. Blocks that are not objects are not written at all.
  *
+ * Strings: their texts are replaced as a whole, so the text that a string named in B may be gone in D. Then the one that it has now is
+ * read, and put into the image where there is room. Texts that no string of the image names are left out.
+ *
  * Contents are another matter: each object's bytes are one consistent copy (as shv_peek()) of some moment in B, not of one
  * moment for all. Where a writer had the lock all the time, the copy may be half of each; the image then shows the lock held.
  *
@@ -38,6 +41,7 @@
 #define BIG         ((uint64_t)64 << 10) /* blocks from here on are copied by pread(): their holes stay holes */
 #define BIG_PIECE   ((size_t)256 << 10)
 #define BIG_TRIES   4
+#define TEXT_TRIES  10000
 #define WINDOW      ((uint64_t)1 << 20)
 
 /* ---- lists ------------------------------------------------------------------------------------------- */
@@ -438,6 +442,13 @@ static int note_object(struct snap *s, struct subject *b, char *block)
 		b->o->flags |= SNAP_NAMED;
 	if (what_kind(b->what) == SHV_KIND_PART && what_policy(b->what) == SHV_PART_NAME)
 		return keep_name(s, b, block);
+	if (what_kind(b->what) == SHV_KIND_PART)
+		return note(&s->parts, b->index, 0);
+	if (what_kind(b->what) == SHV_KIND_STRING && b->size >= slot_lead(b->word) + SHV_HEADER_SIZE + sizeof(struct shv_string_shm)) {
+		word = read_word(block + slot_lead(b->word) + SHV_HEADER_SIZE + offsetof(struct shv_string_shm, text));
+		if (word && note(&s->strings, b->index, word))
+			return -ENOMEM;
+	}
 	if (is_shared(b->what) && slot_lead(b->word) >= 8)
 		return note(&s->shared, b->index, read_word(block + slot_lead(b->word) - 8));
 	if (!b->own)
@@ -450,8 +461,8 @@ static int note_object(struct snap *s, struct subject *b, char *block)
 /* A big block is in the file already, but for what note_object() changes. */
 static int note_big(struct snap *s, struct subject *b)
 {
-	char head[SHV_SLOT_LEAD_MASK * 8 + 2 * SHV_HEADER_SIZE];
-	uint64_t lead = slot_lead(b->word), n = lead + SHV_HEADER_SIZE;
+	char head[SHV_SLOT_LEAD_MASK * 8 + 2 * SHV_HEADER_SIZE + sizeof(struct shv_string_shm)];
+	uint64_t lead = slot_lead(b->word), n = lead + SHV_HEADER_SIZE + sizeof(struct shv_string_shm);
 	int r;
 
 	copy_words(s, b->o->off, head, n);
@@ -608,6 +619,104 @@ static void leave_out_unlocked(struct snap *s)
 	}
 }
 
+/* ---- strings ------------------------------------------------------------------------------------------------- */
+
+static unsigned item_size(uint64_t what)
+{
+	return what_type(what) == 1 ? 1 : sizeof(wchar_t); /* char or wchar_t */
+}
+
+/* The text that the string has now: 0 and *t, or -ESTALE (the string is gone, or damaged), -ENOMEM. */
+static int read_text(struct snap *s, const struct snap_object *o, struct snap_text *t)
+{
+	const struct shv_slot_shm *p = snap_slot(s, o->slot);
+	struct subject b = { .o = &s->objects[t->object], .word = p->word, .what = p->what };
+	const uint64_t *at = (const uint64_t *)(s->base + o->off + slot_lead(p->word) + SHV_HEADER_SIZE) + 1;
+	shv_ref self = o->slot | (uint64_t)slot_gen(p->word) << 32;
+	unsigned item = item_size(p->what);
+
+	for (int i = 0; i < TEXT_TRIES && still_there(s, &b); i++) {
+		uint64_t ref = load_acquire(at), off, n = 0, got; /* pairs: P-publish */
+		int r = ref ? text_where(s->base, s->g, ref, self, &off, &n) : 0;
+
+		if (r == -EUCLEAN)
+			return -ESTALE;
+		if (r)
+			continue;
+		t->text = FAIL_POINT("malloc-snapshot-text") ? NULL : calloc(1, n + item);
+		if (!t->text)
+			return fail(-ENOMEM, "no memory for a text of %llu bytes", (unsigned long long)n);
+		t->n = n;
+		if (!text_read(s->base, s->g, ref, self, t->text, n, &got) && got == n && still_there(s, &b))
+			return 0;
+		free(t->text);
+		t->text = NULL;
+	}
+	return -ESTALE;
+}
+
+/* As all content with SHV_LOCKED: under the lock. */
+static int read_text_locked(struct snap *s, const struct snap_object *o, struct snap_text *t)
+{
+	void *p = (void *)(uintptr_t)(s->base + o->off + slot_lead(snap_slot(s, o->slot)->word) + SHV_HEADER_SIZE);
+	struct subject b = { .o = &s->objects[t->object], .word = snap_slot(s, o->slot)->word, .what = snap_slot(s, o->slot)->what };
+	bool lock = s->locks && is_locked_kind(b.what);
+	int took = lock ? s->locks->take(p) : -EDEADLK, r;
+
+	if (took < 0 && took != -EDEADLK)
+		return still_there(s, &b) ? took : -ESTALE;
+	r = read_text(s, o, t);
+	if (took >= 0)
+		s->locks->give(p);
+	s->recovered |= took > 0;
+	return r;
+}
+
+static int text_again(struct snap *s, uint64_t object)
+{
+	struct snap_text t = { .object = object };
+	struct snap_object *o = &s->objects[object];
+	int r;
+
+	if (!room((void **)&s->texts, s->texts_n, &s->texts_room, sizeof(*s->texts)))
+		return no_memory();
+	r = read_text_locked(s, o, &t);
+	if (r == -ESTALE) {
+		snap_leave_out(s, o);
+		return 0;
+	}
+	if (!r)
+		s->texts[s->texts_n++] = t;
+	return r;
+}
+
+static int settle_strings(struct snap *s)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < s->strings.n && !r; i++) {
+		uint64_t ref = s->strings.v[i].word;
+		struct snap_object *part = snap_find(s, (uint32_t)ref);
+		const struct shv_slot_shm *p = part ? snap_slot(s, part->slot) : NULL;
+
+		if (s->objects[s->strings.v[i].object].flags & SNAP_LEFT_OUT)
+			continue;
+		if (p && slot_gen(p->word) == (uint32_t)(ref >> 32) && what_kind(p->what) == SHV_KIND_PART &&
+		    what_policy(p->what) == SHV_PART_TEXT && !(part->flags & SNAP_IN_USE))
+			part->flags |= SNAP_IN_USE;
+		else
+			r = text_again(s, s->strings.v[i].object);
+	}
+	for (size_t i = 0; i < s->parts.n && !r; i++) {
+		struct snap_object *part = &s->objects[s->parts.v[i].object];
+		if (part->flags & (SNAP_LEFT_OUT | SNAP_IN_USE))
+			continue;
+		snap_leave_out(s, part);
+		s->left_out--; /* not an object */
+	}
+	return r;
+}
+
 /* ---- all of it ------------------------------------------------------------------------------------------------ */
 
 static int snap_begin(struct snap *s, struct shv_arena *a, const char *path)
@@ -648,7 +757,8 @@ static int snap_run(struct snap *s)
 	look_again(s);
 	leave_out_overlaps(s);
 	leave_out_unlocked(s);
-	return snap_tables_write(s);
+	r = settle_strings(s);
+	return r ? r : snap_tables_write(s);
 }
 
 static void snap_end(struct snap *s)
@@ -663,6 +773,11 @@ static void snap_end(struct snap *s)
 	free(s->objects);
 	free(s->held.v);
 	free(s->shared.v);
+	for (size_t i = 0; i < s->texts_n; i++)
+		free(s->texts[i].text);
+	free(s->texts);
+	free(s->strings.v);
+	free(s->parts.v);
 	snap_tables_drop(s);
 }
 

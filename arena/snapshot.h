@@ -54,6 +54,7 @@ struct snap_object {
 };
 #define SNAP_LEFT_OUT 1u           /* not in the image after all */
 #define SNAP_NAMED    2u           /* its header says that it has a name */
+#define SNAP_IN_USE   4u           /* a text, and a string of the image has it */
 
 /* Something that one of them refers to, by its place in the list. */
 struct snap_note {
@@ -63,6 +64,13 @@ struct snap_note {
 struct snap_notes {
 	struct snap_note *v;
 	size_t n, room;
+};
+
+/* A text that was replaced while the string was copied: read anew, and put where there is room. */
+struct snap_text {
+	uint64_t object;           /* the string */
+	uint64_t n;                /* bytes, the zero behind them not counted */
+	char *text;                /* and that zero */
 };
 
 struct snap_name {
@@ -87,6 +95,10 @@ struct snap {
 	struct snap_object *objects; /* by offset */
 	uint64_t objects_n, objects_room;
 	struct snap_notes held, shared;
+	struct snap_notes strings; /* word: reference of the text; */
+	struct snap_notes parts;   /* of texts */
+	struct snap_text *texts;
+	size_t texts_n, texts_room;
 	struct snap_name *names;
 	size_t names_n, names_room;
 	uint64_t torn, left_out;

@@ -59,6 +59,7 @@ static void load_super(struct snap *s)
 	struct timespec now;
 
 	memcpy(&to->c, &super_of(s->base)->c, sizeof(to->c));
+	to->texts = load_relaxed(&super_of(s->base)->texts);
 	to->c.features_optional |= SHV_FEATURE_SNAPSHOT;
 	geo_seal(&to->c);
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -565,6 +566,92 @@ static int place_names(struct settling *t, const struct name_index *x)
 	return r ? r : snapshot_file_put(&s->file, s->g->data_off + (page << SHV_PAGE_SHIFT), x->e, (size_t)bytes);
 }
 
+/* ---- texts: where ------------------------------------------------------------------------------------- */
+
+static uint64_t text_class(const struct snap_text *t)
+{
+	uint64_t size = SHV_HEADER_SIZE + offsetof(struct shv_text_shm, text) + t->n + sizeof(wchar_t);
+
+	return class_of(size < SHV_HEADER_SIZE + sizeof(struct shv_text_shm) ? SHV_HEADER_SIZE + sizeof(struct shv_text_shm) : size);
+}
+
+/* A slot that is free in the image; 0: none. *next: where to look, from 0 on. */
+static uint32_t free_slot(struct snap *s, uint32_t *next)
+{
+	for (; *next / SHV_SLOTS_PER_CHUNK < s->chunks; (*next)++) {
+		const struct shv_slot_shm *p = snap_slot(s, *next);
+
+		if (!p)
+			*next |= SHV_SLOTS_PER_CHUNK - 1;
+		else if (slot_state(p->word) == SHV_SLOT_FREE && slot_gen(p->word) < SHV_SLOT_GEN_MAX)
+			return (*next)++;
+	}
+	return 0;
+}
+
+static int put_text(struct snap *s, const struct snap_text *t, uint32_t slot, uint64_t off)
+{
+	const struct snap_object *o = &s->objects[t->object];
+	const struct shv_slot_shm *string = snap_slot(s, o->slot);
+	struct shv_slot_shm *p = snap_slot(s, slot);
+	uint32_t floor = SHV_CHUNK_FLOOR(*chunk_entry(s->image, s->g, slot / SHV_SLOTS_PER_CHUNK)), gen = slot_gen(p->word);
+	struct shv_text_shm head = { .parent = o->slot | (uint64_t)slot_gen(string->word) << 32, .bytes = t->n };
+	uint64_t header = hdr_make(slot, SHV_KIND_PART, SHV_PART_TEXT, 0);
+	int r;
+
+	gen = gen < floor ? floor : gen;
+	gen = gen ? gen : 1;
+	p->word = slot_word(SHV_SLOT_LIVE, 0, (unsigned)text_class(t), 0, gen);
+	p->what = what_make(off, 0, SHV_KIND_PART, SHV_PART_TEXT);
+	r = snapshot_file_put(&s->file, off, &header, sizeof(header));
+	if (!r)
+		r = snapshot_file_put(&s->file, off + SHV_HEADER_SIZE, &head, offsetof(struct shv_text_shm, text));
+	if (!r)
+		r = snapshot_file_put(&s->file, off + SHV_HEADER_SIZE + offsetof(struct shv_text_shm, text), t->text, (size_t)t->n);
+	return r ? r : snapshot_file_word(&s->file, o->off + slot_lead(string->word) + SHV_HEADER_SIZE + offsetof(struct shv_string_shm, text),
+					  slot | (uint64_t)gen << 32);
+}
+
+/* On pages behind all others, which are nobody's: orphans. */
+static int place_texts(struct settling *t)
+{
+	struct snap *s = t->s;
+	uint64_t off = s->g->data_off + (s->pages << SHV_PAGE_SHIFT), size;
+	uint32_t next = SHV_SLOTS_PER_CHUNK;
+	int r = 0;
+
+	for (size_t i = 0; i < s->texts_n && !r; i++) {
+		const struct snap_text *x = &s->texts[i];
+		const struct snap_object *o = &s->objects[x->object];
+		uint64_t first, last;
+		uint32_t slot;
+
+		if (o->flags & SNAP_LEFT_OUT)
+			continue;
+		if (!x->n) {
+			r = snapshot_file_word(&s->file, o->off + slot_lead(snap_slot(s, o->slot)->word) + SHV_HEADER_SIZE +
+								 offsetof(struct shv_string_shm, text), 0);
+			continue;
+		}
+		size = class_size((unsigned)text_class(x));
+		off = (off + 15) & ~UINT64_C(15);
+		first = page_of(s->g, off);
+		last = page_of(s->g, off + size - 1);
+		slot = free_slot(s, &next);
+		if (!slot || last >= s->g->max_pages)
+			return fail(-ENOSPC, "arena '%s' is so full that there is no room for a text that was replaced meanwhile", s->a->name);
+		for (uint64_t p = first + 1; p < last; p++)
+			t->map[p] = page_make(SHV_PG_INTERIOR, 0, 0, 0);
+		t->map[first] = page_make(SHV_PG_ORPHAN, 0, page_count(t->map[first]) + 1, 0);
+		if (last != first)
+			t->map[last] = page_make(SHV_PG_ORPHAN, 0, page_count(t->map[last]) + 1, 0);
+		r = put_text(s, x, slot, off);
+		off += size;
+		s->pages = last + 1;
+	}
+	return r;
+}
+
 /* ---- writing ------------------------------------------------------------------------------------------ */
 
 /* Pages that came to be something else must not have bytes of what was left out: free pages are zero. */
@@ -677,6 +764,9 @@ static int write_tables(struct settling *t, struct name_index *x)
 	if (r)
 		return r;
 	settle_pages(t);
+	r = place_texts(t);
+	if (r)
+		return r;
 	for (uint32_t c = 1; c < s->chunks; c++)
 		settle_chunk(t, c);
 	r = settle_locks(s);

@@ -138,6 +138,15 @@ static void fill(shv_arena *a)
 		made(shv_raw_array_new(a, SHV_DOUBLE, (size_t)i, NULL));
 		made(shv_raw_new(a, point_type(), &p));
 	}
+	for (int i = 0; i < 40; i++) {
+		char text[200];
+
+		memset(text, 'a' + i % 26, sizeof(text));
+		text[i * 4] = 0;
+		v = made(shv_string_new(a, text, plain_lockspec((unsigned)i % LOCKSPECS)));
+		if (i % 3 == 0)
+			ck_assert_int_ge(shv_string_set(v, "another text"), 0);
+	}
 	v = made(shv_array_new(a, SHV_CHAR, 5u << 20, NULL, SHV_PLAIN)); /* mostly a hole */
 	*(char *)shv_at(v, 4u << 20) = 'x';
 	assert_ok(shv_publish(v, "large"));

@@ -19,6 +19,7 @@
 #define STEADY   500
 #define ITEMS    20 /* of each array: all are equal while nobody writes */
 #define KEEP     400u
+#define STRINGS  20 /* whose texts are replaced all the time */
 
 struct scene {
 	shv_arena *a;
@@ -26,6 +27,7 @@ struct scene {
 	uint32_t stop;
 	struct gate running;
 	shv_ref steady[STEADY];
+	shv_ref strings[STRINGS];
 };
 
 static void write_all(shv_value *v, int64_t x)
@@ -53,6 +55,14 @@ static int work(void *arg)
 		uint64_t i = rng_below(&rng, KEEP), n = rng_next(&rng);
 
 		write_all(shv_deref(s->a, s->steady[n % STEADY]), (int64_t)(n >> 8));
+		{
+			char text[600];
+			size_t len = rng_below(&rng, sizeof(text));
+
+			memset(text, 'a' + (int)(n % 26), len);
+			text[len] = 0;
+			NEED(shv_string_set(shv_deref(s->a, s->strings[n % STRINGS]), text) >= 0, "shv_string_set");
+		}
 		if (rng_below(&rng, 200) == 0) {
 			if (lock)
 				NEED(!shv_lock_free(lock), "shv_lock_free");
@@ -98,6 +108,17 @@ static void need_whole(shv_arena *image, shv_ref ref, bool locked)
 		NEED(x[i] == x[0], "a copy that was written half-way counts as whole");
 }
 
+/* All its letters are the same. */
+static void need_text(shv_arena *image, shv_ref ref)
+{
+	char text[1000];
+	ssize_t n = shv_string_get(shv_deref(image, ref), text, sizeof(text));
+
+	NEED(n >= 0 && n < 600, "shv_string_get: %zd", n);
+	for (ssize_t i = 1; i < n; i++)
+		NEED(text[i] == text[0], "a text is not whole");
+}
+
 /* What is in a snapshot can be used: everything can be taken, named, freed. */
 static void use_restored(struct scene *s, const char *path)
 {
@@ -128,6 +149,8 @@ static void one_round(struct scene *s, const char *path, unsigned flags, bool rd
 	need_sound(image, "the snapshot");
 	for (int i = 0; i < STEADY; i++)
 		need_whole(image, s->steady[i], flags == SHV_LOCKED && !deaths); /* locks of the dead show as held */
+	for (int i = 0; i < STRINGS; i++)
+		need_text(image, s->strings[i]);
 	NEED(!shv_arena_detach(image), "shv_arena_detach");
 }
 
@@ -135,6 +158,11 @@ static void scene_make(struct scene *s, const char *what)
 {
 	s->seed = test_seed(what);
 	s->a = new_arena("busy", 0);
+	for (int i = 0; i < STRINGS; i++) {
+		shv_value *v = shv_string_new(s->a, "", SHV_PLAIN);
+		NEED(v, "shv_string_new");
+		s->strings[i] = shv_ref_of(v);
+	}
 	for (int i = 0; i < STEADY; i++) {
 		shv_value *v = shv_array_new(s->a, SHV_INT64, ITEMS, NULL, i % 2 ? SHV_RECURSIVE : SHV_PLAIN);
 		NEED(v, "shv_array_new");
