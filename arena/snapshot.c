@@ -643,7 +643,7 @@ static int read_text(struct snap *s, const struct snap_object *o, struct snap_te
 			return -ESTALE;
 		if (r)
 			continue;
-		t->text = FAIL_POINT("malloc-snapshot-text") ? NULL : calloc(1, n + item);
+		t->text = calloc(1, n + item);
 		if (!t->text)
 			return fail(-ENOMEM, "no memory for a text of %llu bytes", (unsigned long long)n);
 		t->n = n;

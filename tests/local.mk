@@ -194,7 +194,7 @@ AM_TESTS_ENVIRONMENT = \
 
 EXTRA_DIST += $(script_tests) $(cli_expected) %D%/support/tap.sh %D%/cli/broken.py %D%/cli/core.py
 
-.PHONY: check-slow check-storm check-valgrind check-loop check-tsan check-fuzz
+.PHONY: check-slow check-storm check-valgrind check-loop check-tsan check-fuzz check-fuzz-image
 
 check-slow:
 	SHV_SLOW=1 $(MAKE) check
@@ -217,13 +217,29 @@ check-valgrind:
 # The parser of formats, fed by libFuzzer; wants clang. What it finds is left as crash-*.
 FUZZ_RUNS = 200000
 fuzz_files = %D%/fuzz/fuzz_format.c
+EXTRA_DIST += %D%/fuzz/fuzz_image.c
 EXTRA_DIST += $(fuzz_files) %D%/data/ctypes_formats.tsv %D%/data/gen_ctypes_formats.py
 check-fuzz:
 	cd $(top_srcdir) && clang -std=gnu11 -D_GNU_SOURCE -g -O2 -fsanitize=fuzzer,address,undefined \
 		-fno-sanitize-recover=all -I. -Iinclude -o $(abs_top_builddir)/fuzz_format $(fuzz_files) \
 		values/type.c values/format.c values/intern.c values/print.c base/errors.c -lm
 	./fuzz_format -max_len=160 -runs=$(FUZZ_RUNS)
-CLEANFILES += fuzz_format
+	clang -std=gnu11 -D_GNU_SOURCE -g -O2 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+		-DSHV_BUILDING $(DEFS) -include config.h -I. -I$(top_srcdir) $(public_cppflags) $(JEMALLOC_CFLAGS) -o fuzz_image \
+		$(top_srcdir)/%D%/fuzz/fuzz_image.c \
+		$(addprefix $(top_srcdir)/,$(filter %.c,$(patsubst $(top_srcdir)/%,%,$(libshv_internal_la_SOURCES)))) \
+		$(JEMALLOC_LIBS) -lpthread -lm
+	ASAN_OPTIONS=detect_leaks=0 ./fuzz_image -max_len=400 -runs=$(FUZZ_RUNS)
+CLEANFILES += fuzz_format fuzz_image
+
+# Broken images by a generator that knows what an image is; any compiler.
+FUZZ_IMAGE_RUNS = 20000
+FUZZ_IMAGE_SEED = 1
+check-fuzz-image: libshv-internal.la
+	$(CC) -std=gnu11 -D_GNU_SOURCE -g -O2 -Wall -Wextra -DPLAIN_DRIVER -include config.h -I. -I$(top_srcdir) $(public_cppflags) \
+		-o fuzz_image_plain $(top_srcdir)/%D%/fuzz/fuzz_image.c .libs/libshv-internal.a $(JEMALLOC_LIBS) -lpthread -lm
+	./fuzz_image_plain -runs=$(FUZZ_IMAGE_RUNS) -seed=$(FUZZ_IMAGE_SEED)
+CLEANFILES += fuzz_image_plain crash-image
 
 # Again and again, until one fails or LOOPS rounds are done.
 LOOPS = 100
