@@ -543,13 +543,15 @@ static void snapshot(struct stage *s)
 	unlink(path);
 }
 
-static void snapshot_verify(struct stage *s)
+static void sound(struct stage *s, bool died);
+
+static void snapshot_verify(struct stage *s, bool died)
 {
 	char path[64];
 
 	snprintf(path, sizeof(path), "/tmp/shv-fault-%d", (int)getpid());
 	unlink(path);
-	sound(s);
+	sound(s, died);
 }
 
 /* A dead process with values of all kinds, which the child recovers. */
