@@ -461,7 +461,7 @@ static int note_object(struct snap *s, struct subject *b, char *block)
 /* A big block is in the file already, but for what note_object() changes. */
 static int note_big(struct snap *s, struct subject *b)
 {
-	char head[SHV_SLOT_LEAD_MASK * 8 + 2 * SHV_HEADER_SIZE + sizeof(struct shv_string_shm)];
+	char head[SHV_SLOT_LEAD_MASK * 8 + (size_t)2 * SHV_HEADER_SIZE + sizeof(struct shv_string_shm)];
 	uint64_t lead = slot_lead(b->word), n = lead + SHV_HEADER_SIZE + sizeof(struct shv_string_shm);
 	int r;
 
@@ -527,7 +527,8 @@ static int window_move(struct snap *s, struct window *w, uint64_t to)
 		return 0;
 	keep = w->end > page ? w->end - page : 0;
 	r = snapshot_file_put(&s->file, w->off, w->buf, (size_t)(w->end - w->off - keep));
-	memmove(w->buf, w->buf + (page - w->off), keep);
+	if (keep)
+		memmove(w->buf, w->buf + (page - w->off), keep);
 	memset(w->buf + keep, 0, (size_t)(w->end - w->off - keep));
 	w->off = page;
 	w->end = page + keep;
@@ -537,8 +538,10 @@ static int window_move(struct snap *s, struct window *w, uint64_t to)
 static int copy_small(struct snap *s)
 {
 	struct window w = { .buf = FAIL_POINT("malloc-snapshot-window") ? NULL : calloc(1, WINDOW + BIG) };
-	int r = w.buf ? 0 : no_memory();
+	int r = 0;
 
+	if (!w.buf)
+		return no_memory();
 	for (uint64_t i = 0; i < s->objects_n && !r; i++) {
 		uint64_t off = s->objects[i].off, end;
 
@@ -732,7 +735,7 @@ static int snap_begin(struct snap *s, struct shv_arena *a, const char *path)
 	if (!memfd_is(s->live, s->g))
 		return fail(-EBADF, "arena '%s': its descriptor was closed by the program: keep shv_arena_fd() open", a->name);
 	s->chunks = chunks_high(s->base, s->g);
-	s->slots = FAIL_POINT("malloc-snapshot-chunks") ? NULL : calloc((size_t)s->chunks + 1, sizeof(*s->slots));
+	s->slots = FAIL_POINT("malloc-snapshot-chunks") ? NULL : calloc((size_t)s->chunks + 1, sizeof(*s->slots)); /* NOLINT(bugprone-sizeof-expression): pointers */
 	if (!s->slots)
 		return no_memory();
 	return snapshot_file_begin(&s->file, path);

@@ -308,7 +308,7 @@ static bool parts(struct diff *d)
 		return false;
 	a++;
 	b++;
-	for (size_t i = 0; next_part(&a, &p, &m) & next_part(&b, &q, &n); i++) {
+	for (size_t i = 0; next_part(&a, &p, &m) && next_part(&b, &q, &n); i++) {
 		if (m == n && !memcmp(p, q, m))
 			continue;
 		at = part_name(p, m, i, members, name, sizeof(name));
