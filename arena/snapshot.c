@@ -446,7 +446,7 @@ static int note_object(struct snap *s, struct subject *b, char *block)
 		return note(&s->parts, b->index, 0);
 	if (what_kind(b->what) == SHV_KIND_STRING && b->size >= slot_lead(b->word) + SHV_HEADER_SIZE + sizeof(struct shv_string_shm)) {
 		word = read_word(block + slot_lead(b->word) + SHV_HEADER_SIZE + offsetof(struct shv_string_shm, text));
-		if (word && note(&s->strings, b->index, word))
+		if (note(&s->strings, b->index, word))
 			return -ENOMEM;
 	}
 	if (is_shared(b->what) && slot_lead(b->word) >= 8)
@@ -640,7 +640,7 @@ static int read_text(struct snap *s, const struct snap_object *o, struct snap_te
 
 	for (int i = 0; i < TEXT_TRIES && still_there(s, &b); i++) {
 		uint64_t ref = load_acquire(at), off, n = 0, got; /* pairs: P-publish */
-		int r = ref ? text_where(s->base, s->g, ref, self, &off, &n) : 0;
+		int r = ref == SHV_TEXT_CLOSED ? -EUCLEAN : text_where(s->base, s->g, ref, self, &off, &n); /* closed: it is being freed */
 
 		if (r == -EUCLEAN)
 			return -ESTALE;

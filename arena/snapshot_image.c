@@ -628,11 +628,6 @@ static int place_texts(struct settling *t)
 
 		if (o->flags & SNAP_LEFT_OUT)
 			continue;
-		if (!x->n) {
-			r = snapshot_file_word(&s->file, o->off + slot_lead(snap_slot(s, o->slot)->word) + SHV_HEADER_SIZE +
-								 offsetof(struct shv_string_shm, text), 0);
-			continue;
-		}
 		size = class_size((unsigned)text_class(x));
 		off = (off + 15) & ~UINT64_C(15);
 		first = page_of(s->g, off);
