@@ -212,6 +212,7 @@ static struct shv_arena *attach_member(struct shv_member *m, char *base, unsigne
 		return NULL;
 	}
 	a->m = m;
+	a->frozen = false;
 	a->geo = m->geo;
 	a->fd = m->fd;
 	a->flags = flags;
@@ -370,6 +371,7 @@ static shv_arena *attach_rdonly(int fd, const struct shv_geo *g, const char *nam
 		return NULL;
 	}
 	a->m = NULL;
+	a->frozen = false;
 	a->geo = *g;
 	a->fd = fd;
 	a->flags = flags;

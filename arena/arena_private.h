@@ -103,6 +103,7 @@ struct shv_arena {
 	struct shv_member *m;       /* NULL: read-only */
 	int fd;                     /* read-only attachments have their own; else m->fd */
 	unsigned flags;
+	bool frozen;                /* a snapshot of which only this process knows: its bytes do not change */
 	char name[64];
 	struct shv_arena *next;     /* registry */
 };
@@ -356,12 +357,14 @@ static inline uint64_t *object_lock_word(const struct shv_object *o)
 /* ---- memfd.c, arena.c ----------------------------------------------------------------------------- */
 
 int memfd_make(const char *name, size_t size) HIDDEN;                       /* sealed, 0600; fd or negative errno */
+int memfd_make_labelled(const char *label, size_t size) HIDDEN;             /* the same, its link in /proc reads `label` */
 int memfd_check(int fd, bool rdonly, uint64_t *size, dev_t *dev, ino_t *ino) HIDDEN; /* is it ours, sealed against shrinking */
 int memfd_grow(struct shv_member *m, uint64_t size) HIDDEN;                 /* at least to size; 0 or negative errno */
 int memfd_fd(struct shv_member *m) HIDDEN;                                  /* m->fd, or another one if somebody closed it */
 bool memfd_is(int fd, const struct shv_geo *g) HIDDEN;                      /* does the descriptor still lead to the arena */
 int memfd_punch(struct shv_member *m, void *addr, size_t size) HIDDEN;      /* give pages back; contents become zero */
 int geo_make(struct shv_geo *g, struct shv_super_const *c, size_t capacity, unsigned max_processes) HIDDEN;
+void geo_seal(struct shv_super_const *c) HIDDEN;                            /* the checksum, after all else was filled in */
 int geo_check(struct shv_geo *g, const struct shv_super_const *shared, uint64_t file_size) HIDDEN; /* 0, -EBADMSG, -EPROTONOSUPPORT, -EUCLEAN */
 uint64_t fnv64(const void *p, size_t n) HIDDEN;
 void plock_acquire(struct shv_plock *l) HIDDEN;
@@ -543,6 +546,8 @@ int table_type_intern(struct shv_member *m, const struct shv_type_text *type, sh
 int table_type_read(const char *base, const struct shv_geo *g, uint32_t id, struct shv_type_text *out) HIDDEN; /* 0, -ENOENT, -EUCLEAN */
 int table_policy_register(struct shv_member *m, const struct shv_lock_policy *p) HIDDEN; /* index, or negative errno */
 int table_policy_read(const char *base, const struct shv_geo *g, unsigned index, struct shv_policy_shm *out) HIDDEN;
+uint32_t name_hash_text(const char *text) HIDDEN;                           /* as the high half of an entry has them */
+uint32_t name_hash_target(shv_ref ref) HIDDEN;
 int name_find(const char *base, const struct shv_geo *g, const char *name, shv_ref *ref) HIDDEN; /* 0, -ENOENT */
 int name_publish(struct shv_tc *tc, struct shv_object *o, const char *name) HIDDEN;
 int name_unpublish(struct shv_tc *tc, const char *name) HIDDEN;

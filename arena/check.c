@@ -22,7 +22,7 @@
  *     guards them was taken, or changed hands, while the image was made;
  *   - what a member may leave when it is stopped or killed at any instruction is no finding: intents are
  *     carried out in the image first, and slots on their way belong to their process until it is recovered.
- * One pass is enough for an arena in which nothing is found.
+ * One pass is enough for an arena in which nothing is found, and for a snapshot, which does not change.
  *
  * Garbage. Every number is checked before it is used, loops run over the image's arrays and end with them,
  * blocks are sorted by offset so that no page is walked twice: the time is that of pages + slots + names,
@@ -47,7 +47,7 @@
 
 /* ---- sets of findings -------------------------------------------------------------------------------- */
 
-#define SET_SIZE ((uint64_t)2 * CHECK_KEPT)
+#define SET_FIRST ((uint64_t)256) /* most arenas have no finding, or few */
 
 /* Each step can be undone: for a given a, different b have different results, and the other way round. */
 uint64_t check_mix(uint64_t a, uint64_t b)
@@ -73,10 +73,10 @@ uint64_t check_hash(const void *p, size_t n)
 /* Where the key is, or would be. A set is never more than half full. */
 static uint64_t *set_place(const struct check_set *s, uint64_t key)
 {
-	uint64_t i = key % SET_SIZE;
+	uint64_t i = key % s->room;
 
 	while (s->key[i] && s->key[i] != key)
-		i = (i + 1) % SET_SIZE;
+		i = (i + 1) % s->room;
 	return &s->key[i];
 }
 
@@ -85,14 +85,31 @@ static bool set_has(const struct check_set *s, uint64_t key)
 	return s->key && *set_place(s, key);
 }
 
+/* Room for one more, so that it stays at most half full. */
+static bool set_grow(struct check_set *s)
+{
+	struct check_set more = { .room = s->room ? s->room * 2 : SET_FIRST };
+
+	if (((uint64_t)s->n + 1) * 2 <= s->room)
+		return true;
+	more.key = calloc(more.room, sizeof(*more.key));
+	if (!more.key)
+		return false;
+	for (uint64_t i = 0; i < s->room; i++)
+		if (s->key[i])
+			*set_place(&more, s->key[i]) = s->key[i];
+	free(s->key);
+	s->key = more.key;
+	s->room = more.room;
+	return true;
+}
+
 /* True if it is new. */
 static bool set_add(struct check *c, struct check_set *s, uint64_t key)
 {
 	uint64_t *at;
 
-	if (!s->key)
-		s->key = calloc(SET_SIZE, sizeof(*s->key));
-	if (!s->key) {
+	if (!set_grow(s)) {
 		c->err = -ENOMEM;
 		return false;
 	}
@@ -181,12 +198,12 @@ static void pause_after(unsigned pass)
 		nanosleep(&t, NULL);
 }
 
-static int passes(struct check *c)
+static int passes(struct check *c, unsigned n)
 {
 	int r = 0;
 
-	for (c->pass = 0; c->pass < PASSES; c->pass++) {
-		c->last = c->pass == PASSES - 1;
+	for (c->pass = 0; c->pass < n; c->pass++) {
+		c->last = c->pass == n - 1;
 		r = walk(c);
 		if (r || !set_size(&c->now) || c->last)
 			break;
@@ -220,7 +237,7 @@ SHV_API int shv_check(shv_arena *a, shv_check_report report, void *ctx)
 	c.fd = a->m ? memfd_fd(a->m) : a->fd;
 	if (c.fd < 0)
 		return c.fd;
-	r = passes(&c);
+	r = passes(&c, a->frozen ? 1 : PASSES);
 	if (!r)
 		r = tell(&c, report, ctx);
 	else if (r == -ENOMEM)

@@ -22,7 +22,8 @@
 
 /* Numbers of findings: what was wrong, where, and the words that said so, in 64 bits. */
 struct check_set {
-	uint64_t *key; /* open addressing, 0 = empty; 2 * CHECK_KEPT entries */
+	uint64_t *key; /* open addressing, 0 = empty */
+	uint64_t room;
 	uint32_t n;
 	uint64_t more; /* past CHECK_KEPT */
 };

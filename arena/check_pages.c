@@ -60,14 +60,23 @@ static void check_system(struct check *c, uint64_t first, uint64_t last, uint64_
 		check_found(c, first, e, 0, "%s: system page of table %u, which does not exist", at, table);
 }
 
+/* Only orphans, system pages and a chunk that waits for an adopter have a number there; others are compared whole. */
+static void check_count_unused(struct check *c, uint64_t page, uint64_t e, const char *at)
+{
+	if (page_count(e))
+		check_found(c, page, e, 0, "%s: the entry %016llx has a count of %u, which such pages do not have", at, ULL(e), page_count(e));
+}
+
 /* A chunk may have lost its process; `count` in its first entry is then of slots that one may take. */
 static void check_directory(struct check *c, uint64_t page, uint64_t e, const char *at)
 {
-	if (page_proc(e) != SHV_NO_PROCESS)
+	if (page_proc(e) != SHV_NO_PROCESS) {
 		check_owner(c, page, e, at, "directory of");
-	else if (page_gen(e) && c->recovery_still && !lock_owner(c->super.recovery.word))
+		check_count_unused(c, page, e, at);
+	} else if (page_gen(e) && c->recovery_still && !lock_owner(c->super.recovery.word)) {
 		check_found(c, page, e, 0,
 			    "%s: directory without a process, set aside to be freed, but nobody is at it", at);
+	}
 }
 
 /* Pages first..last have equal entries. */
@@ -84,12 +93,15 @@ static void check_entries(struct check *c, uint64_t first, uint64_t last, uint64
 		break;
 	case SHV_PG_OWNED:
 		check_owner(c, first, e, at, "owned by");
+		check_count_unused(c, first, e, at);
 		break;
 	case SHV_PG_SLOTS:
 		check_directory(c, first, e, at);
 		break;
-	case SHV_PG_ORPHAN:
 	case SHV_PG_INTERIOR:
+		check_count_unused(c, first, e, at);
+		break;
+	case SHV_PG_ORPHAN:
 		break; /* judged by what lies on them */
 	case SHV_PG_SYSTEM:
 		check_system(c, first, last, e, at);

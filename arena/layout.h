@@ -307,12 +307,14 @@ enum shv_name_op { SHV_NAMES_IDLE = 0, SHV_NAMES_SET = 1, SHV_NAMES_GROW = 2 };
 
 /* ---- superblock ------------------------------------------------------------------------------ */
 
+#define SHV_FEATURE_SNAPSHOT (UINT64_C(1) << 0) /* optional: the file is a snapshot, and all processes in it are of the past */
+
 /* Immutable after creation, covered by the checksum. */
 struct shv_super_const {
 	uint64_t magic;
 	uint32_t format;
 	uint32_t stamp;              /* shv_layout_stamp() */
-	uint64_t features_optional;  /* unknown ones may be ignored */
+	uint64_t features_optional;  /* unknown ones may be ignored; SHV_FEATURE_SNAPSHOT */
 	uint64_t features_required;  /* unknown ones refuse the attach */
 	uint64_t capacity;           /* bytes of the whole mapping */
 	uint64_t created;            /* CLOCK_REALTIME, ns */
@@ -346,7 +348,10 @@ struct shv_super_shm {
 	uint64_t names_live;         /* names */
 	uint64_t condemned;          /* lock objects that wait for their last value; advisory */
 	uint64_t texts;              /* 0 as long as there was never a string */
-	uint64_t spare1[3];
+	/* In snapshots only, zero otherwise; written with the rest of the file */
+	uint64_t snapshot_taken;     /* CLOCK_REALTIME, ns */
+	uint64_t snapshot_torn;      /* objects whose lock was held by somebody alive while they were copied */
+	uint64_t snapshot_left_out;  /* objects that came apart while they were copied: freed, or damaged */
 
 	/* Ranks: recovery < names < types < policies < pool */
 	struct shv_syslock_shm recovery, names, types_lock, policies_lock, pool;

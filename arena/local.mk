@@ -18,6 +18,10 @@ libshv_internal_la_SOURCES += \
 	%D%/pool.c \
 	%D%/process.c \
 	%D%/recover.c \
+	%D%/snapshot.c \
+	%D%/snapshot.h \
+	%D%/snapshot_file.c \
+	%D%/snapshot_image.c \
 	%D%/table.c \
 	%D%/text.c \
 	%D%/thread.c

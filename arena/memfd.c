@@ -40,12 +40,18 @@ static int size_allowed(uint64_t size)
 int memfd_make(const char *name, size_t size)
 {
 	char label[80];
+
+	snprintf(label, sizeof(label), "shv:%s", name);
+	return memfd_make_labelled(label, size);
+}
+
+int memfd_make_labelled(const char *label, size_t size)
+{
 	int fd, r;
 
 	r = size_allowed(size);
 	if (r)
 		return r;
-	snprintf(label, sizeof(label), "shv:%s", name);
 	if (FAIL_POINT("memfd_create")) {
 		errno = EMFILE;
 		return fail_call("memfd_create", NULL);
@@ -334,6 +340,11 @@ static void geo_store(const struct shv_geo *g, struct shv_super_const *c)
 	memcpy(c->sums_level_off, g->level_off, sizeof(c->sums_level_off));
 }
 
+void geo_seal(struct shv_super_const *c)
+{
+	c->checksum = const_sum(c);
+}
+
 int geo_make(struct shv_geo *g, struct shv_super_const *c, size_t capacity, unsigned max_processes)
 {
 	struct timespec now;
@@ -355,7 +366,7 @@ int geo_make(struct shv_geo *g, struct shv_super_const *c, size_t capacity, unsi
 	c->uuid[6] = (uint8_t)((c->uuid[6] & 0x0f) | 0x40); /* RFC 4122, version 4 */
 	c->uuid[8] = (uint8_t)((c->uuid[8] & 0x3f) | 0x80);
 	geo_store(g, c);
-	c->checksum = const_sum(c);
+	geo_seal(c);
 	return 0;
 }
 

@@ -205,7 +205,7 @@ struct name_table {
 	uint32_t page, pages;
 };
 
-static uint32_t hash_text(const char *s)
+uint32_t name_hash_text(const char *s)
 {
 	uint32_t h = 2166136261u;
 
@@ -214,7 +214,7 @@ static uint32_t hash_text(const char *s)
 	return h & ~SHV_NAME_BY_TARGET;
 }
 
-static uint32_t hash_target(shv_ref ref)
+uint32_t name_hash_target(shv_ref ref)
 {
 	ref ^= ref >> 33;
 	ref *= UINT64_C(0xff51afd7ed558ccd);
@@ -302,7 +302,7 @@ static int64_t table_probe(const char *base, const struct shv_geo *g, const stru
 
 static int lookup(const char *base, const struct shv_geo *g, const char *name, shv_ref ref, struct shv_name_shm *part, char *text)
 {
-	uint32_t hash = name ? hash_text(name) : hash_target(ref);
+	uint32_t hash = name ? name_hash_text(name) : name_hash_target(ref);
 
 	for (int tries = 0; tries < 1000; tries++) {
 		struct name_table t;
@@ -507,7 +507,7 @@ static bool part_remove(struct shv_tc *tc, const struct name_table *t, uint64_t 
 	struct shv_super_shm *s = super_of(m->base);
 	struct shv_slot_shm *ps = slot_fast(m->base, &m->geo, slot);
 	uint64_t w = load_acquire(&ps->word), other = UINT64_MAX;
-	uint32_t hash = t->e[i] >> 63 ? part->hash : hash_target(part->target);
+	uint32_t hash = t->e[i] >> 63 ? part->hash : name_hash_target(part->target);
 
 	/* The other entry of the same part. */
 	for (uint64_t k = 0, j = hash & t->mask; k <= t->mask && t->e[j]; k++, j = (j + 1) & t->mask)
@@ -545,7 +545,7 @@ static uint32_t part_make(struct shv_tc *tc, const char *name, shv_ref target, u
 	n = (struct shv_name_shm *)(void *)(tc->m->base + *off + SHV_HEADER_SIZE);
 	store_relaxed((uint64_t *)(void *)(tc->m->base + *off), hdr_make(slot, SHV_KIND_PART, SHV_PART_NAME, 0));
 	n->link = 0;
-	n->hash = hash_text(name);
+	n->hash = name_hash_text(name);
 	n->target = target;
 	n->len = (uint32_t)len;
 	memcpy(n->text, name, len + 1);
@@ -567,23 +567,23 @@ static int insert_locked(struct shv_tc *tc, const char *name, shv_ref ref, uint3
 
 	if (r)
 		return r;
-	if (table_probe(m->base, &m->geo, &t, hash_target(ref), NULL, ref, &found, text) >= 0)
+	if (table_probe(m->base, &m->geo, &t, name_hash_target(ref), NULL, ref, &found, text) >= 0)
 		return fail(-EEXIST, "shv_publish: the object is called '%s' already: shv_unpublish() that first", text);
-	i = table_probe(m->base, &m->geo, &t, hash_text(name), name, 0, &found, text);
+	i = table_probe(m->base, &m->geo, &t, name_hash_text(name), name, 0, &found, text);
 	if (i >= 0) {
 		if (target_alive(m->base, &m->geo, found.target))
 			return fail(-EEXIST, "shv_publish: the name '%s' is taken: choose another, or use shv_find_or_new()", name);
 		*stale = (uint32_t)t.e[i];
 		part_remove(tc, &t, (uint64_t)i, *stale, &found);
 	}
-	a = room_for(&t, hash_text(name), NULL);
-	b = room_for(&t, hash_target(ref), a);
+	a = room_for(&t, name_hash_text(name), NULL);
+	b = room_for(&t, name_hash_target(ref), a);
 	name_intent(m)->writes = 0;
 	put_word(m, &ps->word, slot_word(SHV_SLOT_LIVE, tc->proc, size_class, 0, slot_gen(load_relaxed(&ps->word))));
 	put_word(m, &s->names_used, load_relaxed(&s->names_used) + (*a == SHV_NAME_EMPTY) + (*b == SHV_NAME_EMPTY));
 	put_word(m, &s->names_live, load_relaxed(&s->names_live) + 1);
-	put_word(m, b, (uint64_t)hash_target(ref) << 32 | part);
-	put_word(m, a, (uint64_t)hash_text(name) << 32 | part);
+	put_word(m, b, (uint64_t)name_hash_target(ref) << 32 | part);
+	put_word(m, a, (uint64_t)name_hash_text(name) << 32 | part);
 	run_intent(m, SHV_NAMES_SET);
 	return 0;
 }
@@ -656,7 +656,7 @@ static int remove_name(struct shv_tc *tc, const char *name, shv_ref ref)
 		return r;
 	r = table_open(tc->m->base, &tc->m->geo, &t);
 	if (!r)
-		i = table_probe(tc->m->base, &tc->m->geo, &t, name ? hash_text(name) : hash_target(ref), name, ref, &found, text);
+		i = table_probe(tc->m->base, &tc->m->geo, &t, name ? name_hash_text(name) : name_hash_target(ref), name, ref, &found, text);
 	if (i >= 0) {
 		slot = (uint32_t)t.e[i];
 		part_remove(tc, &t, (uint64_t)i, slot, &found);

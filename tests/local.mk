@@ -57,6 +57,7 @@ api_tests = \
 	%D%/api/test_policy \
 	%D%/api/test_ptr \
 	%D%/api/test_python \
+	%D%/api/test_snapshot \
 	%D%/api/test_string \
 	%D%/api/test_value
 
@@ -66,7 +67,8 @@ multi_tests = \
 	%D%/multi/test_fork \
 	%D%/multi/test_layout \
 	%D%/multi/test_namespace \
-	%D%/multi/test_share
+	%D%/multi/test_share \
+	%D%/multi/test_snapshot
 
 script_tests = \
 	%D%/abi/headers.sh \
@@ -76,6 +78,7 @@ script_tests = \
 	%D%/abi/pairs.sh \
 	%D%/abi/readme.sh \
 	%D%/cli/shvdump.sh \
+	%D%/cli/snapshot.sh \
 	%D%/examples.sh \
 	%D%/perf/instructions.sh \
 	%D%/storm/storm.sh
@@ -96,9 +99,13 @@ EXTRA_DIST += %D%/perf/instructions.txt
 cli_expected = \
 	%D%/cli/expected/alone.txt \
 	%D%/cli/expected/check.txt \
+	%D%/cli/expected/diff.txt \
 	%D%/cli/expected/locks.txt \
 	%D%/cli/expected/procs.txt \
 	%D%/cli/expected/raw.txt \
+	%D%/cli/expected/repair.txt \
+	%D%/cli/expected/restore.txt \
+	%D%/cli/expected/save.txt \
 	%D%/cli/expected/show.txt \
 	%D%/cli/expected/types.txt \
 	%D%/cli/expected/values.txt
@@ -201,13 +208,13 @@ AM_TESTS_ENVIRONMENT = \
 	export SHV_JEMALLOC_SYSTEM='$(SHV_JEMALLOC_SYSTEM)'; \
 	if test -z "$$SHV_SLOW"; then CK_EXCLUDE_TAGS="slow $$CK_EXCLUDE_TAGS"; export CK_EXCLUDE_TAGS; fi;
 
-EXTRA_DIST += $(script_tests) $(cli_expected) %D%/support/tap.sh
+EXTRA_DIST += $(script_tests) $(cli_expected) %D%/support/tap.sh %D%/cli/broken.py %D%/cli/core.py
 
 # The figures of tests/perf, as they are now.
 record-instructions: all $(perf_programs)
 	$(AM_TESTS_ENVIRONMENT) bash $(top_srcdir)/%D%/perf/instructions.sh record
 
-.PHONY: record-instructions check-slow check-storm check-valgrind check-loop check-tsan check-fuzz
+.PHONY: record-instructions check-slow check-storm check-valgrind check-loop check-tsan check-fuzz check-fuzz-image
 
 check-slow:
 	SHV_SLOW=1 $(MAKE) check
@@ -230,6 +237,7 @@ check-valgrind:
 # The parser of formats, fed by libFuzzer; wants clang. What it finds is left as crash-*.
 FUZZ_RUNS = 200000
 fuzz_files = %D%/fuzz/fuzz_format.c
+EXTRA_DIST += %D%/fuzz/fuzz_image.c
 EXTRA_DIST += $(fuzz_files) %D%/data/ctypes_formats.tsv %D%/data/gen_ctypes_formats.py \
 	%D%/data/python_values.tsv %D%/data/gen_python_values.py
 check-fuzz:
@@ -237,7 +245,22 @@ check-fuzz:
 		-fno-sanitize-recover=all -I. -Iinclude -o $(abs_top_builddir)/fuzz_format $(fuzz_files) \
 		values/type.c values/format.c values/intern.c values/print.c base/errors.c -lm
 	./fuzz_format -max_len=160 -runs=$(FUZZ_RUNS)
-CLEANFILES += fuzz_format
+	clang -std=gnu11 -D_GNU_SOURCE -g -O2 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+		-DSHV_BUILDING $(DEFS) -include config.h -I. -I$(top_srcdir) $(public_cppflags) $(JEMALLOC_CFLAGS) -o fuzz_image \
+		$(top_srcdir)/%D%/fuzz/fuzz_image.c \
+		$(addprefix $(top_srcdir)/,$(filter %.c,$(patsubst $(top_srcdir)/%,%,$(libshv_internal_la_SOURCES)))) \
+		$(JEMALLOC_LIBS) -lpthread -lm
+	ASAN_OPTIONS=detect_leaks=0 ./fuzz_image -max_len=400 -runs=$(FUZZ_RUNS)
+CLEANFILES += fuzz_format fuzz_image
+
+# Broken images by a generator that knows what an image is; any compiler.
+FUZZ_IMAGE_RUNS = 20000
+FUZZ_IMAGE_SEED = 1
+check-fuzz-image: libshv-internal.la
+	$(CC) -std=gnu11 -D_GNU_SOURCE -g -O2 -Wall -Wextra -DPLAIN_DRIVER -include config.h -I. -I$(top_srcdir) $(public_cppflags) \
+		-o fuzz_image_plain $(top_srcdir)/%D%/fuzz/fuzz_image.c .libs/libshv-internal.a $(JEMALLOC_LIBS) -lpthread -lm
+	./fuzz_image_plain -runs=$(FUZZ_IMAGE_RUNS) -seed=$(FUZZ_IMAGE_SEED)
+CLEANFILES += fuzz_image_plain crash-image
 
 # Again and again, until one fails or LOOPS rounds are done.
 LOOPS = 100

@@ -97,7 +97,7 @@ static int read_members(struct list_row *row, shv_arena *a)
 /* An arena that cannot be looked at is listed all the same, and says why. */
 static void look(struct list_row *row)
 {
-	shv_arena *a = target_attach_found(row->found);
+	shv_arena *a = target_attach_found(row->found, SHV_RDONLY);
 
 	row->st.size = sizeof(row->st);
 	if (!a || shv_stat(a, &row->st) < 0 || read_members(row, a) < 0)

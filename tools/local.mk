@@ -6,14 +6,18 @@ endif
 
 shvdump_SOURCES = \
 	%D%/cmd_check.c \
+	%D%/cmd_diff.c \
 	%D%/cmd_list.c \
 	%D%/cmd_locks.c \
 	%D%/cmd_overview.c \
 	%D%/cmd_procs.c \
+	%D%/cmd_save.c \
 	%D%/cmd_types.c \
 	%D%/cmd_values.c \
 	%D%/columns.c \
 	%D%/columns.h \
+	%D%/core.c \
+	%D%/core.h \
 	%D%/emit.c \
 	%D%/emit.h \
 	%D%/json.c \

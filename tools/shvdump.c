@@ -75,8 +75,37 @@ static const struct command commands[] = {
 	{ .name = "check",
 	  .operands = "[TARGET]",
 	  .summary = "consistency: prints what is wrong; exit status 2 if anything is",
+	  .more = "With --repair, what dead processes left in a live arena is put in order, as every process does that attaches to\n"
+		  "it; data is never invented, and an arena in which something is wrong is left alone.",
+	  .options = OPT_REPAIR,
 	  .one_arena = true,
 	  .run = cmd_check },
+	{ .name = "save",
+	  .operands = "FILE [TARGET]",
+	  .summary = "a snapshot in a file, which all commands take as TARGET",
+	  .more = "The arena may be in use. The file appears when it is whole, and replaces one of that name.",
+	  .options = OPT_LOCKED,
+	  .one_arena = true,
+	  .object = true,
+	  .run = cmd_save },
+	{ .name = "restore",
+	  .operands = "FILE [-- PROGRAM [ARGUMENT...]]",
+	  .summary = "a new live arena made of a snapshot",
+	  .more = "It stays until shvdump is interrupted (SIGINT, SIGTERM, SIGHUP) and nobody else has it any more. With PROGRAM,\n"
+		  "shvdump becomes that program, which has the arena open as the descriptor whose number is in SHV_ARENA_FD.",
+	  .object = true,
+	  .program = true,
+	  .run = cmd_restore },
+	{ .name = "diff",
+	  .operands = "OLD [NEW]",
+	  .summary = "what was created, freed and changed between two targets",
+	  .more = "OLD and NEW are targets: snapshots, or the live arena. Objects are the same if slot and generation are.\n"
+		  "Exit status 0: no difference; 3: there are some.",
+	  .columns = &diff_columns,
+	  .options = OPT_COLUMNS,
+	  .one_arena = true,
+	  .object = true,
+	  .run = cmd_diff },
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -98,6 +127,8 @@ static const struct {
 	  " -p, --policy POLICY  only objects with that lock policy\n"
 	  " -k, --kind KIND      only value, raw, array, raw-array, string or lock\n"
 	  " -N, --name PATTERN   only named objects whose name matches, as file names do in the shell\n", OPT_FILTER },
+	{ "     --locked         copy each value under its lock; one that is not to be had within a second ends it\n", OPT_LOCKED },
+	{ "     --repair         first put in order what dead processes left\n", OPT_REPAIR },
 	{ " -s, --sort COLUMN    sorted by that column; -COLUMN: largest first\n", OPT_SORT },
 	{ " -h, --help           this, or of the command\n"
 	  " -V, --version        version\n", 0 },
@@ -117,7 +148,8 @@ static void help_target(void)
 	      "  PID           the only arena of that process\n"
 	      "  PID:NAME      its arena of that name\n"
 	      "  NAME          the only arena of that name\n"
-	      "  path:FILE     a file, e.g. /proc/PID/fd/N (path: may be left out if there is a slash)\n"
+	      "  path:FILE     a snapshot, a core file, or /proc/PID/fd/N (path: may be left out if there is a slash)\n"
+	      "  FILE:NAME     the arena of that name in a core file with several\n"
 	      "  fd:N          an inherited descriptor\n"
 	      "  (nothing)     the only arena on this machine\n", stdout);
 }
@@ -143,7 +175,7 @@ static void help(const struct command *c)
 		help_target();
 	if (!c)
 		puts("\n'shvdump COMMAND --help' tells of a command's options and columns.\n"
-		     "Exit status: 0 fine, 1 usage or input/output, 2 damage found.");
+		     "Exit status: 0 fine, 1 usage or input/output, 2 damage found, 3 'diff' found differences.");
 }
 
 /* ---- command line ---------------------------------------------------------------------------------------- */
@@ -160,7 +192,7 @@ static int usage(const char *fmt, const char *what)
 	return -1;
 }
 
-enum { KEY_HELD = 256, KEY_DEAD };
+enum { KEY_HELD = 256, KEY_DEAD, KEY_LOCKED, KEY_REPAIR };
 
 static const struct option long_options[] = {
 	{ "json", no_argument, NULL, 'J' },
@@ -171,6 +203,8 @@ static const struct option long_options[] = {
 	{ "output-all", no_argument, NULL, 'O' },
 	{ "held", no_argument, NULL, KEY_HELD },
 	{ "dead", no_argument, NULL, KEY_DEAD },
+	{ "locked", no_argument, NULL, KEY_LOCKED },
+	{ "repair", no_argument, NULL, KEY_REPAIR },
 	{ "type", required_argument, NULL, 't' },
 	{ "policy", required_argument, NULL, 'p' },
 	{ "kind", required_argument, NULL, 'k' },
@@ -216,6 +250,14 @@ static int one_option(struct run *r, struct request *q, int key)
 	case KEY_DEAD:
 		r->opt.dead = true;
 		q->used |= OPT_DEAD;
+		break;
+	case KEY_LOCKED:
+		r->opt.locked = true;
+		q->used |= OPT_LOCKED;
+		break;
+	case KEY_REPAIR:
+		r->opt.repair = true;
+		q->used |= OPT_REPAIR;
 		break;
 	case 't':
 		r->opt.type = optarg;
@@ -284,15 +326,34 @@ static int check_request(const struct run *r, const struct request *q)
 		return usage("--json and --raw exclude each other", NULL);
 	if (r->target && !r->command->one_arena)
 		return usage("this command takes no target", r->command->name);
+	if (r->program && !r->command->program)
+		return usage("this command runs no program", r->command->name);
 	if (r->command->object && !r->object)
-		return usage("this command needs an object, a reference or a name", r->command->name);
+		return usage("an operand is missing", r->command->operands);
 	return 0;
+}
+
+/* What stands behind -- after a command that may have a program is the program's, options and all. */
+static void cut_program(struct run *r, int *argc, char **argv)
+{
+	bool may = false;
+
+	for (int i = 1; i < *argc; i++) {
+		const struct command *c = find_command(argv[i]);
+
+		may |= c && c->program;
+		if (may && !strcmp(argv[i], "--") && i + 1 < *argc) {
+			r->program = argv + i + 1;
+			*argc = i;
+		}
+	}
 }
 
 static int parse(struct run *r, struct request *q, int argc, char **argv)
 {
 	int key;
 
+	cut_program(r, &argc, argv);
 	while ((key = getopt_long(argc, argv, "Jrnbo:Ot:p:k:N:s:hV", long_options, NULL)) != -1)
 		if (one_option(r, q, key))
 			return -1;
@@ -356,7 +417,9 @@ const char *lock_state(bool held, bool abandoned, bool condemned)
 
 static int run_command(struct run *r)
 {
-	int status = r->command->one_arena ? target_attach(r->target, &r->a) : 0;
+	/* What holds locks must be a member. check --repair becomes one by itself, when it has looked. */
+	unsigned flags = r->opt.locked ? 0 : SHV_RDONLY;
+	int status = r->command->one_arena ? target_attach(r->target, flags, &r->a) : 0;
 
 	if (status)
 		return status;

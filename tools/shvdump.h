@@ -21,7 +21,8 @@
 enum {
 	STATUS_FINE = 0,
 	STATUS_FAILED = 1, /* usage, or nothing to look at */
-	STATUS_DAMAGE = 2  /* the arena contradicts itself */
+	STATUS_DAMAGE = 2, /* the arena contradicts itself */
+	STATUS_DIFFER = 3  /* diff: it found something */
 };
 
 struct options {
@@ -29,6 +30,8 @@ struct options {
 	bool all_columns;
 	bool held, dead;
 	const char *type, *policy, *kind, *name; /* filters */
+	bool locked;              /* save */
+	bool repair;              /* check */
 	const char *sort;         /* column; with '-' in front: largest first */
 };
 
@@ -36,7 +39,8 @@ struct run {
 	const struct command *command;
 	struct options opt;
 	const char *target;       /* NULL: the only arena there is */
-	const char *object;       /* of show */
+	const char *object;       /* of show, save, restore, diff */
+	char **program;           /* after --; NULL: none */
 	struct emit out;
 	shv_arena *a;             /* commands that are about one arena */
 };
@@ -47,7 +51,9 @@ enum {
 	OPT_HELD = 1 << 1,
 	OPT_DEAD = 1 << 2,
 	OPT_FILTER = 1 << 3,
-	OPT_SORT = 1 << 4
+	OPT_SORT = 1 << 4,
+	OPT_LOCKED = 1 << 5,
+	OPT_REPAIR = 1 << 6
 };
 
 struct command {
@@ -59,6 +65,7 @@ struct command {
 	unsigned options;
 	bool one_arena;           /* attach first */
 	bool object;              /* takes one operand */
+	bool program;             /* may have a program after -- */
 	int (*run)(struct run *r);
 };
 
@@ -70,6 +77,9 @@ int cmd_locks(struct run *r);
 int cmd_procs(struct run *r);
 int cmd_types(struct run *r);
 int cmd_check(struct run *r);
+int cmd_save(struct run *r);
+int cmd_restore(struct run *r);
+int cmd_diff(struct run *r);
 
 /* "shvdump: what: why" on stderr, from shv_errmsg(); the exit status for a negative errno. what may be NULL. */
 int complain(const char *what, int code);
@@ -79,6 +89,8 @@ void cell_ref(struct cell *c, shv_ref ref);
 void cell_holder(struct cell *c, const struct shv_holder *h); /* command[pid/tid] */
 void cell_name(struct cell *c, shv_arena *a, shv_ref ref);    /* published name */
 const char *lock_state(bool held, bool abandoned, bool condemned);
+
+extern const struct columns diff_columns;
 
 /* The rows of procs, which overview has too. */
 int procs_rows(struct run *r, const char *key, const struct selection *columns);

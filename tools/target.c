@@ -4,6 +4,7 @@
 
 #include "tools/target.h"
 
+#include "tools/core.h"
 #include "tools/shvdump.h"
 #include "tools/text.h"
 
@@ -137,24 +138,24 @@ void target_scan_free(struct found_list *list)
 
 /* ---- attaching ------------------------------------------------------------------------------------------- */
 
-static shv_arena *attach_path(const char *path)
+static shv_arena *attach_path(const char *path, unsigned flags)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int fd = open(path, (flags & SHV_RDONLY ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
 	shv_arena *a;
 
 	if (fd < 0)
 		return NULL;
-	a = shv_arena_attach(fd, SHV_RDONLY);
+	a = shv_arena_attach(fd, flags);
 	close(fd);
 	return a;
 }
 
-shv_arena *target_attach_found(const struct found *f)
+shv_arena *target_attach_found(const struct found *f, unsigned flags)
 {
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)f->pids[0], f->fd);
-	return attach_path(path);
+	return attach_path(path, flags);
 }
 
 static int attached(shv_arena *a, const char *target, shv_arena **out)
@@ -165,14 +166,56 @@ static int attached(shv_arena *a, const char *target, shv_arena **out)
 	return 0;
 }
 
-/* A file that cannot be opened is not the library's failure, so it has no sentence for it. */
-static int attach_file(const char *path, shv_arena **a)
+/* Nothing was attached to: the file is of the past, and cannot be written. */
+static int must_be_live(const char *path, unsigned flags)
 {
-	if (access(path, R_OK)) {
-		fprintf(stderr, "shvdump: %s: %s\n", path, strerror(errno));
+	if (flags & SHV_RDONLY)
+		return 0;
+	fputs("shvdump: ", stderr);
+	text_put(stderr, path);
+	fputs(": this needs a live arena, and that is a file: 'shvdump restore' makes one of a snapshot\n", stderr);
+	return STATUS_FAILED;
+}
+
+/*
+ * A descriptor of a live arena (/proc/PID/fd/N), a core file, or a snapshot. A file that cannot be opened is not the library's
+ * failure, so it has no sentence for it. name: of the arena in a core file; NULL: the only one.
+ */
+static int attach_file(const char *path, const char *name, unsigned flags, shv_arena **a)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), seals, status;
+
+	if (fd < 0) {
+		fputs("shvdump: ", stderr);
+		text_put(stderr, path);
+		fprintf(stderr, ": %s\n", strerror(errno));
 		return STATUS_FAILED;
 	}
-	return attached(attach_path(path), path, a);
+	seals = fcntl(fd, F_GET_SEALS);
+	if (seals >= 0 && seals & F_SEAL_SHRINK)
+		status = attached(attach_path(path, flags), path, a);
+	else if (must_be_live(path, flags))
+		status = STATUS_FAILED;
+	else if (core_is_one(fd))
+		status = core_open(fd, path, name, a);
+	else
+		status = attached(shv_arena_open(path, 0), path, a);
+	close(fd);
+	return status;
+}
+
+/* FILE, or FILE:NAME of a core file with several arenas. */
+static int attach_file_or_part(const char *target, unsigned flags, shv_arena **a)
+{
+	const char *colon = strrchr(target, ':');
+	char path[PATH_MAX];
+
+	if (colon && access(target, F_OK) && (size_t)(colon - target) < sizeof(path)) {
+		snprintf(path, sizeof(path), "%.*s", (int)(colon - target), target);
+		if (!access(path, F_OK))
+			return attach_file(path, colon + 1, flags, a);
+	}
+	return attach_file(target, NULL, flags, a);
 }
 
 /* All digits: a number. False: none, or one that fits no int. */
@@ -191,9 +234,9 @@ static bool whole_number(const char *s, size_t len, int *n)
 	return value <= INT_MAX;
 }
 
-static int attach_process(const char *target, pid_t pid, const char *name, shv_arena **a)
+static int attach_process(const char *target, pid_t pid, const char *name, unsigned flags, shv_arena **a)
 {
-	return attached(shv_arena_attach_pid(pid, name, SHV_RDONLY), target, a);
+	return attached(shv_arena_attach_pid(pid, name, flags), target, a);
 }
 
 /* ---- one of those that there are ------------------------------------------------------------------------- */
@@ -220,7 +263,7 @@ static int none(const char *name)
 	return STATUS_FAILED;
 }
 
-static int attach_only(const char *name, shv_arena **a)
+static int attach_only(const char *name, unsigned flags, shv_arena **a)
 {
 	const struct found *only = NULL;
 	struct found_list list;
@@ -237,32 +280,35 @@ static int attach_only(const char *name, shv_arena **a)
 			n++;
 		}
 	if (n == 1)
-		r = attached(target_attach_found(only), only->name, a);
+		r = attached(target_attach_found(only, flags), only->name, a);
 	else if (n)
 		choose(&list, name);
+	else if (name && !access(name, F_OK))
+		r = attach_file_or_part(name, flags, a);
 	else
 		none(name);
 	target_scan_free(&list);
-	return n == 1 ? r : STATUS_FAILED;
+	return r ? r : *a ? 0 : STATUS_FAILED;
 }
 
-int target_attach(const char *target, shv_arena **a)
+int target_attach(const char *target, unsigned flags, shv_arena **a)
 {
 	const char *colon;
 	int n;
 
+	*a = NULL;
 	if (!target)
-		return attach_only(NULL, a);
+		return attach_only(NULL, flags, a);
 	if (!strncmp(target, "path:", 5))
-		return attach_file(target + 5, a);
+		return attach_file_or_part(target + 5, flags, a);
 	if (strchr(target, '/'))
-		return attach_file(target, a);
+		return attach_file_or_part(target, flags, a);
 	if (!strncmp(target, "fd:", 3) && whole_number(target + 3, strlen(target + 3), &n))
-		return attached(shv_arena_attach(n, SHV_RDONLY), target, a);
+		return attached(shv_arena_attach(n, flags), target, a);
 	colon = strchr(target, ':');
 	if (colon && whole_number(target, (size_t)(colon - target), &n))
-		return attach_process(target, n, colon + 1, a);
+		return attach_process(target, n, colon + 1, flags, a);
 	if (whole_number(target, strlen(target), &n))
-		return attach_process(target, n, NULL, a);
-	return attach_only(target, a);
+		return attach_process(target, n, NULL, flags, a);
+	return attach_only(target, flags, a);
 }

@@ -5,7 +5,9 @@
  *   12345        the only arena of process 12345
  *   12345:NAME   its arena of that name
  *   NAME         the only arena of that name on this machine
- *   path:FILE    what that file leads to, e.g. /proc/12345/fd/7; anything with a slash in it is taken as such a file
+ *   path:FILE    a snapshot, a core file, or what the file leads to, e.g. /proc/12345/fd/7; anything with a slash in it is taken
+ *                as such a file, and so is a word that no arena has as its name
+ *   FILE:NAME    the arena of that name in a core file with several
  *   fd:N         a descriptor that was inherited
  *   (nothing)    the only arena on this machine
  *
@@ -37,13 +39,13 @@ struct found_list {
 
 int target_scan(struct found_list *list); /* 0 or negative errno */
 void target_scan_free(struct found_list *list);
-/* Attach read-only to an arena that was found. NULL with errno. */
-shv_arena *target_attach_found(const struct found *f);
+/* Attach to an arena that was found; flags as for shv_arena_attach(). NULL with errno. */
+shv_arena *target_attach_found(const struct found *f, unsigned flags);
 
 /*
- * Attach read-only to what `target` says. 0 and *a, or an exit status: the reason, and what there is to choose
- * from, is printed.
+ * Attach to what `target` says. flags: SHV_RDONLY, or 0 for a live arena that is to be changed. 0 and *a, or an exit status: the
+ * reason, and what there is to choose from, is printed.
  */
-int target_attach(const char *target, shv_arena **a);
+int target_attach(const char *target, unsigned flags, shv_arena **a);
 
 #endif /* SHV_TOOLS_TARGET_H */

@@ -180,6 +180,9 @@ SHV_API int shv_stat(shv_arena *a, struct shv_stat *out)
 	st.created = s->c.created;
 	st.capacity = v.g->capacity;
 	st.names = load_relaxed(&s->names_live);
+	st.snapshot_taken = s->snapshot_taken;
+	st.snapshot_torn = s->snapshot_torn;
+	st.snapshot_left_out = s->snapshot_left_out;
 	count_slots(&v, &st);
 	count_pages(&v, &st);
 	count_members(&v, &st);

@@ -15,6 +15,7 @@ libshv_internal_la_SOURCES += \
 	%D%/name.c \
 	%D%/object.c \
 	%D%/print.c \
+	%D%/snapshot.c \
 	%D%/string.c \
 	%D%/type.c \
 	%D%/type_id.c \

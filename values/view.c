@@ -3,8 +3,8 @@
  * Looking at an arena from outside; see view.h for the rules.
  *
  * Some answers are too dear to ask for again with each item of a walk: whether a process lives (a system call),
- * how many pages each process owns, how large a type is. A thread keeps those of the arena it looked at last
- * (struct view_memo). They are dropped when a walk starts and when another arena is looked at; whether a
+ * how many pages each process owns, how large a type is. A thread keeps those of the two arenas it looked at last
+ * (struct view_memo). They are dropped when a walk starts and when yet another arena is looked at; whether a
  * process lives is asked again after a tenth of a second.
  */
 #include "config.h"
@@ -45,6 +45,12 @@ struct view_memo {
 	bool pages_known;
 };
 
+/* Of the two arenas that a thread looked at last: it may compare them. */
+struct memos {
+	struct view_memo memo[2];
+	unsigned last;
+};
+
 static pthread_key_t memo_key;
 static pthread_once_t memo_once = PTHREAD_ONCE_INIT;
 static bool memo_key_made;
@@ -54,9 +60,9 @@ static void memo_make_key(void)
 	memo_key_made = !pthread_key_create(&memo_key, free);
 }
 
-static struct view_memo *memo_get(void)
+static struct memos *memos_get(void)
 {
-	struct view_memo *memo;
+	struct memos *memo;
 
 	pthread_once(&memo_once, memo_make_key);
 	if (!memo_key_made)
@@ -73,15 +79,26 @@ static struct view_memo *memo_get(void)
 }
 
 /* The inode tells an arena from one that was attached at the same addresses before. */
-static void memo_settle(struct view_memo *memo, const struct shv_arena *a, bool restart)
+static bool memo_is_of(const struct view_memo *memo, const struct shv_arena *a)
 {
-	if (!restart && memo->a == a && memo->base == a->base && memo->ino == a->geo.ino && memo->dev == a->geo.dev)
-		return;
+	return memo->a == a && memo->base == a->base && memo->ino == a->geo.ino && memo->dev == a->geo.dev;
+}
+
+static struct view_memo *memo_settle(struct memos *m, const struct shv_arena *a, bool restart)
+{
+	struct view_memo *memo;
+
+	if (!memo_is_of(&m->memo[m->last], a))
+		m->last = !m->last;
+	memo = &m->memo[m->last];
+	if (!restart && memo_is_of(memo, a))
+		return memo;
 	memset(memo, 0, sizeof(*memo));
 	memo->a = a;
 	memo->base = a->base;
 	memo->dev = a->geo.dev;
 	memo->ino = a->geo.ino;
+	return memo;
 }
 
 static uint64_t now_ns(void)
@@ -114,6 +131,7 @@ static uint32_t at_most(uint32_t n, uint32_t limit)
 int view_open(struct shv_view *v, const shv_arena *a, const char *who, bool restart)
 {
 	const struct shv_super_shm *s;
+	struct memos *memos;
 	int r = arena_valid(a, who, false);
 
 	if (r)
@@ -122,9 +140,8 @@ int view_open(struct shv_view *v, const shv_arena *a, const char *who, bool rest
 	v->a = a;
 	v->base = a->base;
 	v->g = a->m ? &a->m->geo : &a->geo; /* the member may have found another descriptor */
-	v->memo = memo_get();
-	if (v->memo)
-		memo_settle(v->memo, a, restart);
+	memos = memos_get();
+	v->memo = memos ? memo_settle(memos, a, restart) : NULL;
 	v->pages = pool_pages(v->base, v->g);
 	v->chunks = chunks_high(v->base, v->g);
 	v->processes = at_most(load_acquire(&s->processes_high), v->g->last_process + 1); /* one more: visitors */

@@ -134,6 +134,50 @@ SHV_API int shv_arena_recover(shv_arena *a, struct shv_recovery *out);
  */
 SHV_API int shv_arena_trim(shv_arena *a);
 
+/*
+ * Write the arena into a file, while others go on using it.
+ *
+ * path: in, the file; its folder must be there. It is written beside its place, brought to the disk (fsync) and renamed, so that
+ *       the path has the old file or the whole new one. Mode 0600; sparse. An ordinary file is replaced, anything else refused.
+ * flags: 0, or SHV_LOCKED.
+ * What is in it: the objects that lived at one moment during the call, but for those that were freed before the call was over; names,
+ *       types, policies; who was attached, and which locks were held. shv_check() finds nothing in it unless it does in the arena.
+ * Contents: without flags, each object's bytes are one consistent copy, as shv_peek() makes it, of some moment during the call, not of
+ *       the same one for all; no lock is taken, nobody is disturbed, and a read-only attachment will do. Where somebody has the lock
+ *       all the time the copy may be half of each: the image shows the lock held, and shv_stat() counts such objects.
+ *       SHV_LOCKED: each value, array or string is copied under its lock, one after the other. A lock that is not to be had within a
+ *       second ends the call: -ETIMEDOUT, and nothing is written. A lock that this thread holds is taken as it is. A lock whose
+ *       holder died is left for the next taker, who will be told; the copy says so too. Raw objects and SHV_NONE have no lock.
+ * In the file all processes are of the past: see shv_arena_open().
+ * Returns: 0; SHV_RECOVERED (1: done, but while the lock of a user-supplied policy or one that died just then was taken, its last holder
+ *       turned out to be dead); -EINVAL, -EROFS (SHV_LOCKED needs an attachment that can write), -ETIMEDOUT, -ENOTSUP (SHV_LOCKED: a lock
+ *       policy is not registered here), -ENOMEM, -EBADF (the program closed the arena's descriptor), -EEXIST (path is no ordinary
+ *       file), -EFBIG (RLIMIT_FSIZE); what the system says of the path: -EACCES, -ENOENT, -ENOTDIR, -EISDIR, -ELOOP, -ENAMETOOLONG,
+ *       -EROFS, -EPERM, -ENOSPC, -EDQUOT, -EIO, -EMFILE, -ENFILE.
+ * If the caller dies here: the path is as it was; where the file system has no O_TMPFILE, a file .shv-* may stay beside it. A lock that
+ *       was held for copying is handed to its next taker.
+ * Since: 0.1
+ */
+SHV_API int shv_arena_snapshot(shv_arena *a, const char *path, unsigned flags);
+
+/*
+ * Open a snapshot. Its bytes are read into a memfd of this process: the file may then be changed or deleted.
+ *
+ * path: in. flags: 0: an attachment to look at, read-only, that nobody else shares, and in which every process counts as dead (what
+ *       they held shows as abandoned). Only the superblock is validated at once; like everything that reads, the functions that
+ *       look at it believe no other number, and shv_check() tells whether it is sound.
+ *       SHV_RESTORE: a new live arena with a uuid of its own, ready for use by any number of processes. The whole snapshot
+ *       must pass shv_check(). The dead are recovered: their locks are handed to the next taker, who gets SHV_RECOVERED. References,
+ *       names and offsets are the same as in the arena of which the snapshot was made.
+ *       Also SHV_DUMP; with SHV_RESTORE SHV_POPULATE.
+ * Returns: the attachment, or NULL with errno: EINVAL, EBADMSG (not a snapshot), EPROTONOSUPPORT (another format or layout),
+ *       EUCLEAN (damaged), ENOMEM, ENOSPC, EISDIR; ENOENT, EACCES, ENOTDIR, ELOOP, ENAMETOOLONG, EMFILE, ENFILE, EIO, EPERM as the system
+ *       says; with SHV_RESTORE also as shv_arena_attach().
+ * If the caller dies here: nothing stays.
+ * Since: 0.1
+ */
+SHV_API shv_arena *shv_arena_open(const char *path, unsigned flags);
+
 /* The arena that an object lies in, NULL with errno EINVAL if p is in no arena of this process. Since: 0.1 */
 SHV_API shv_arena *shv_arena_of(const void *p);
 

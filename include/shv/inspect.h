@@ -64,6 +64,9 @@ struct shv_stat {
 	uint32_t max_processes;
 	uint32_t threads;         /* registered */
 	uint64_t by_policy[8];    /* values, arrays and strings by enum shv_lock_kind; [6]: all user-supplied policies */
+	uint64_t snapshot_taken;  /* CLOCK_REALTIME, ns; 0: a live arena */
+	uint64_t snapshot_torn;   /* objects that may be half-written in the snapshot: their lock was held all the time */
+	uint64_t snapshot_left_out; /* objects that were freed (or found damaged) while it was made */
 };
 /* Fill *out: O(slots + pages). Returns: 0, -EINVAL, -EBADF (the program closed the arena's descriptor). Since: 0.1 */
 SHV_API int shv_stat(shv_arena *a, struct shv_stat *out);

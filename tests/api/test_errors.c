@@ -79,6 +79,42 @@ static struct promise {
 	MAY("shv_arena_fd_rdonly", EBADF),
 	MAY("shv_arena_detach", EINVAL),
 	MAY("shv_arena_detach", EBUSY),
+	MAY("shv_arena_snapshot", EINVAL),
+	MAY("shv_arena_snapshot", EROFS),
+	MAY("shv_arena_snapshot", ETIMEDOUT),
+	MAY("shv_arena_snapshot", ENOTSUP),
+	MAY("shv_arena_snapshot", ENOMEM),
+	MAY("shv_arena_snapshot", EBADF),
+	MAY("shv_arena_snapshot", EEXIST),
+	MAY("shv_arena_snapshot", EFBIG),
+	MAYBE("shv_arena_snapshot", EACCES, NOT_ROOT),
+	MAY("shv_arena_snapshot", ENOENT),
+	MAY("shv_arena_snapshot", ENOTDIR),
+	MAY("shv_arena_snapshot", EISDIR),
+	MAY("shv_arena_snapshot", ELOOP),
+	MAY("shv_arena_snapshot", ENAMETOOLONG),
+	MAY("shv_arena_snapshot", EMFILE),
+	MAYBE("shv_arena_snapshot", EPERM, NOT_ROOT),
+	MAYBE("shv_arena_snapshot", ENOSPC, NOT_FROM_OUTSIDE),
+	MAYBE("shv_arena_snapshot", EDQUOT, NOT_FROM_OUTSIDE),
+	MAYBE("shv_arena_snapshot", EIO, NOT_FROM_OUTSIDE),
+	MAYBE("shv_arena_snapshot", ENFILE, NOT_ALLOWED),
+	MAY("shv_arena_open", EINVAL),
+	MAY("shv_arena_open", EBADMSG),
+	MAY("shv_arena_open", EPROTONOSUPPORT),
+	MAY("shv_arena_open", EUCLEAN),
+	MAY("shv_arena_open", ENOMEM),
+	MAY("shv_arena_open", ENOSPC),
+	MAY("shv_arena_open", EISDIR),
+	MAY("shv_arena_open", ENOENT),
+	MAY("shv_arena_open", ENOTDIR),
+	MAY("shv_arena_open", ELOOP),
+	MAY("shv_arena_open", ENAMETOOLONG),
+	MAY("shv_arena_open", EMFILE),
+	MAYBE("shv_arena_open", EACCES, NOT_ROOT),
+	MAYBE("shv_arena_open", EPERM, NOT_ROOT),
+	MAYBE("shv_arena_open", ENFILE, NOT_ALLOWED),
+	MAYBE("shv_arena_open", EIO, NOT_FROM_OUTSIDE),
 	MAY("shv_arena_recover", EINVAL),
 	MAY("shv_arena_recover", EROFS),
 	MAY("shv_arena_recover", ENOMEM),
@@ -980,6 +1016,7 @@ static void all_with_arena(shv_arena *a)
 	REFUSED("shv_arena_detach", EINVAL, shv_arena_detach(a));
 	REFUSED("shv_arena_recover", EINVAL, shv_arena_recover(a, NULL));
 	REFUSED("shv_arena_trim", EINVAL, shv_arena_trim(a));
+	REFUSED("shv_arena_snapshot", EINVAL, shv_arena_snapshot(a, "/tmp/none", 0));
 	REFUSED_NULL("shv_arena_name", EINVAL, shv_arena_name(a));
 	REFUSED_NULL("shv_value_new", EINVAL, shv_value_new(a, SHV_INT, NULL, SHV_NONE));
 	REFUSED_NULL("shv_raw_new", EINVAL, shv_raw_new(a, SHV_INT, NULL));
@@ -1316,6 +1353,7 @@ START_TEST(policy_that_is_not_registered_here_is_refused)
 	REFUSED_NULL("shv_wstring_new", ENOTSUP, shv_wstring_new(arena, L"x", SHV_POLICY(&word_policy)));
 	REFUSED_NULL("shv_wstring_new_n", ENOTSUP, shv_wstring_new_n(arena, L"x", 1, SHV_POLICY(&word_policy)));
 	REFUSED_NULL("shv_lock_new", ENOTSUP, shv_lock_new(arena, SHV_POLICY(&word_policy)));
+	REFUSED("shv_arena_snapshot", ENOTSUP, shv_arena_snapshot(arena, "/tmp/shv-errors-no-file", SHV_LOCKED));
 	REFUSED_NULL("shv_find_or_new", ENOTSUP,
 		     shv_find_or_new(arena, "n", SHV_INT, NULL, SHV_POLICY(&word_policy), NULL));
 	assert_ok(shv_lock_register(arena, &word_policy));
@@ -1377,6 +1415,115 @@ START_TEST(writing_to_a_read_only_attachment_is_refused)
 	REFUSED("shv_get", EINVAL, shv_get(integer, &(int){ 0 }, 4));
 	REFUSED("shv_get", EINVAL, shv_get(integer, NULL, 8));
 	assert_ok(shv_arena_detach(ro));
+}
+END_TEST
+
+/* ---- snapshots ---------------------------------------------------------------------------------------- */
+
+static void few_descriptors(struct rlimit *was)
+{
+	struct rlimit none;
+	int next = dup(0);
+
+	ck_assert(!getrlimit(RLIMIT_NOFILE, was));
+	none = *was;
+	none.rlim_cur = (rlim_t)next;
+	close(next);
+	ck_assert(!setrlimit(RLIMIT_NOFILE, &none));
+}
+
+/* folder: a path that begins with the name of a file, of links that go round, and so on. */
+static void snapshot_paths(const char *folder)
+{
+	char path[512], name[300], below[600];
+	struct rlimit was, few;
+	int fd;
+
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = 0;
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	REFUSED("shv_arena_snapshot", ENAMETOOLONG, shv_arena_snapshot(arena, path, 0));
+	REFUSED_NULL("shv_arena_open", ENAMETOOLONG, shv_arena_open(path, 0));
+	REFUSED("shv_arena_snapshot", EISDIR, shv_arena_snapshot(arena, folder, 0));
+	REFUSED_NULL("shv_arena_open", EISDIR, shv_arena_open(folder, 0));
+	REFUSED("shv_arena_snapshot", EEXIST, shv_arena_snapshot(arena, "/dev/null", 0));
+	snprintf(path, sizeof(path), "%s/none/image", folder);
+	REFUSED("shv_arena_snapshot", ENOENT, shv_arena_snapshot(arena, path, 0));
+	REFUSED_NULL("shv_arena_open", ENOENT, shv_arena_open(path, 0));
+	snprintf(path, sizeof(path), "%s/round", folder);
+	ck_assert(!symlink("round", path));
+	REFUSED_NULL("shv_arena_open", ELOOP, shv_arena_open(path, 0));
+	snprintf(below, sizeof(below), "%s/image", path);
+	REFUSED("shv_arena_snapshot", ELOOP, shv_arena_snapshot(arena, below, 0));
+	ck_assert(!unlink(path));
+	snprintf(path, sizeof(path), "%s/image", folder);
+	ck_assert(!getrlimit(RLIMIT_FSIZE, &was));
+	few = was;
+	few.rlim_cur = 4096;
+	ck_assert(!setrlimit(RLIMIT_FSIZE, &few));
+	REFUSED("shv_arena_snapshot", EFBIG, shv_arena_snapshot(arena, path, 0));
+	ck_assert(!setrlimit(RLIMIT_FSIZE, &was));
+	few_descriptors(&was);
+	REFUSED("shv_arena_snapshot", EMFILE, shv_arena_snapshot(arena, path, 0));
+	ck_assert(!setrlimit(RLIMIT_NOFILE, &was));
+	assert_ok(shv_arena_snapshot(arena, path, 0));
+	snprintf(below, sizeof(below), "%s/below", path);
+	REFUSED("shv_arena_snapshot", ENOTDIR, shv_arena_snapshot(arena, below, 0));
+	REFUSED_NULL("shv_arena_open", ENOTDIR, shv_arena_open(below, 0));
+	few_descriptors(&was);
+	REFUSED_NULL("shv_arena_open", EMFILE, shv_arena_open(path, 0));
+	ck_assert(!setrlimit(RLIMIT_NOFILE, &was));
+	ck_assert(!setrlimit(RLIMIT_FSIZE, &few));
+	REFUSED_NULL("shv_arena_open", ENOSPC, shv_arena_open(path, 0));
+	few.rlim_cur = RLIM_INFINITY;
+	(void)setrlimit(RLIMIT_FSIZE, &few);
+	fd = open(path, O_RDWR);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(pwrite(fd, "\7", 1, 8), 1); /* its format */
+	REFUSED_NULL("shv_arena_open", EPROTONOSUPPORT, shv_arena_open(path, 0));
+	ck_assert_int_eq(pwrite(fd, "\1", 1, 8), 1);
+	ck_assert_int_eq(pwrite(fd, "another name", 12, 64), 12);
+	REFUSED_NULL("shv_arena_open", EUCLEAN, shv_arena_open(path, 0));
+	ck_assert_int_eq(pwrite(fd, "nothing", 7, 0), 7);
+	REFUSED_NULL("shv_arena_open", EBADMSG, shv_arena_open(path, 0));
+	close(fd);
+	ck_assert(!unlink(path));
+}
+
+START_TEST(snapshots_are_refused)
+{
+	char folder[] = "/tmp/shv-errors-XXXXXX", path[64];
+	shv_arena *ro = made(shv_arena_attach(shv_arena_fd(arena), SHV_RDONLY));
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/image", folder);
+	REFUSED("shv_arena_snapshot", EINVAL, shv_arena_snapshot(arena, NULL, 0));
+	REFUSED("shv_arena_snapshot", EINVAL, shv_arena_snapshot(arena, "", 0));
+	REFUSED("shv_arena_snapshot", EINVAL, shv_arena_snapshot(arena, path, SHV_RDONLY));
+	REFUSED("shv_arena_snapshot", EROFS, shv_arena_snapshot(ro, path, SHV_LOCKED));
+	REFUSED_NULL("shv_arena_open", EINVAL, shv_arena_open(NULL, 0));
+	REFUSED_NULL("shv_arena_open", EINVAL, shv_arena_open("", 0));
+	REFUSED_NULL("shv_arena_open", EINVAL, shv_arena_open(path, SHV_LOCKED));
+	snapshot_paths(folder);
+	close(shv_arena_fd(ro));
+	REFUSED("shv_arena_snapshot", EBADF, shv_arena_snapshot(ro, path, 0));
+	ck_assert(!rmdir(folder));
+	assert_ok(shv_arena_detach(ro));
+}
+END_TEST
+
+static int snapshot_while_held(void *arg)
+{
+	REFUSED("shv_arena_snapshot", ETIMEDOUT, shv_arena_snapshot(arg, "/tmp/shv-errors-no-file", SHV_LOCKED));
+	NEED(access("/tmp/shv-errors-no-file", F_OK), "a file was left");
+	return 0;
+}
+
+START_TEST(snapshots_with_a_lock_that_is_held_are_refused)
+{
+	assert_ok(shv_acquire(things.value));
+	ck_assert_int_eq(finish(start(snapshot_while_held, arena)), 0);
+	assert_ok(shv_release(things.value));
 }
 END_TEST
 
@@ -1592,6 +1739,20 @@ static int type_without_memory(void *arg)
 	return 0;
 }
 
+static int snapshot_without_memory(void *arg)
+{
+	char path[] = "/tmp/shv-errors-XXXXXX";
+	int fd = mkstemp(path);
+
+	NEED(fd >= 0 && !shv_arena_snapshot(arg, path, 0), "shv_arena_snapshot");
+	close(fd);
+	no_more_pages();
+	REFUSED("shv_arena_snapshot", ENOMEM, shv_arena_snapshot(arg, path, 0));
+	REFUSED_NULL("shv_arena_open", ENOMEM, shv_arena_open(path, 0));
+	unlink(path);
+	return 0;
+}
+
 static int inspection_without_memory(void *arg)
 {
 	enum { BYTES = 1 << 20 };
@@ -1633,7 +1794,7 @@ static int many_locks_without_memory(void *arg)
 START_TEST(memory_that_is_not_to_be_had_is_an_error)
 {
 	int (*const children[])(void *) = { child_without_memory, type_without_memory, inspection_without_memory,
-				       many_locks_without_memory };
+				       many_locks_without_memory, snapshot_without_memory };
 
 	ck_assert_int_eq(finish(start(children[_i], arena)), 0);
 	if (_i == 2) { /* its array stayed */
@@ -2059,6 +2220,8 @@ int main(void)
 	tcase_add_test(tc, wrong_arguments_beside_the_arena_are_refused);
 	tcase_add_test(tc, what_cannot_be_attached_to_is_refused);
 	tcase_add_test(tc, writing_to_a_read_only_attachment_is_refused);
+	tcase_add_test(tc, snapshots_are_refused);
+	tcase_add_test(tc, snapshots_with_a_lock_that_is_held_are_refused);
 
 	tc = tcase_create("names and types");
 	tcase_add_checked_fixture(tc, setup, teardown);
@@ -2088,7 +2251,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	suite_add_tcase(suite, tc);
 	if (undisturbed())
-		tcase_add_loop_test(tc, memory_that_is_not_to_be_had_is_an_error, 0, 4);
+		tcase_add_loop_test(tc, memory_that_is_not_to_be_had_is_an_error, 0, 5);
 	tcase_add_test(tc, descriptors_that_are_not_to_be_had_are_an_error);
 	tcase_add_loop_test(tc, system_calls_that_fail_are_reported, 0, 3);
 	tcase_add_test(tc, rights_and_descriptors_that_are_gone_are_an_error);

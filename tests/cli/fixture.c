@@ -4,6 +4,8 @@
  * standard input ends.
  *
  *   fixture            one object of each kind and policy, held, shared and abandoned locks, awkward names
+ *   fixture small      the same in a small arena, which core dumps include
+ *   fixture changing   a few, which change when a line comes in
  *   fixture many N     N values with mixed policies and types, 1 in 16 named
  *   fixture churn      two threads that create, change and free for as long as it runs
  */
@@ -31,11 +33,17 @@ struct point {
 };
 
 static shv_arena *arena;
+static shv_value *left_nameless;
 
-static shv_arena *make_arena(void)
+static shv_arena *make_arena(bool small)
 {
-	const struct shv_arena_options opt = { .size = sizeof(opt), .name = "fixture", .capacity = (size_t)8 << 30 };
+	struct shv_arena_options opt = { .size = sizeof(opt), .name = "fixture", .capacity = (size_t)8 << 30 };
 
+	if (small) {
+		opt.capacity = (size_t)32 << 20;
+		opt.max_processes = 4;
+		opt.flags = SHV_DUMP;
+	}
 	return shv_arena_create(&opt);
 }
 
@@ -149,6 +157,22 @@ static void make_dead(void)
 	NEED(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
 }
 
+/* ---- for diff -------------------------------------------------------------------------------------------- */
+
+static void make_change(void)
+{
+	char line[16];
+
+	NEED(read(STDIN_FILENO, line, sizeof(line)) > 0);
+	((struct point *)shv_value_data(shv_find(arena, "here")))->y = 5;
+	*(int *)shv_at(shv_find(arena, "five"), 2) = 33;
+	NEED(!shv_unpublish(arena, "letter"));
+	NEED(!shv_publish(left_nameless, "renamed"));
+	NEED(!shv_acquire(shv_find(arena, "12")));
+	NEED(!shv_value_free(shv_find(arena, "goes")));
+	named(SHV_VALUE(arena, float, 2), "changed");
+}
+
 /* ---- many ------------------------------------------------------------------------------------------------ */
 
 static void make_many(long n)
@@ -219,18 +243,25 @@ int main(int argc, char **argv)
 	const char *mode = argc > 1 ? argv[1] : "";
 
 	prctl(PR_SET_NAME, "fixture");
-	arena = make_arena();
+	arena = make_arena(!strcmp(mode, "small"));
 	NEED(arena);
 	if (!strcmp(mode, "many")) {
 		make_many(argc > 2 ? atol(argv[2]) : 1000);
 	} else if (!strcmp(mode, "churn")) {
 		start_churn();
+	} else if (!strcmp(mode, "changing")) {
+		make_values();
+		left_nameless = shv_find(arena, "letter");
+		named(SHV_VALUE(arena, float, 1), "goes");
+		ready();
+		make_change();
 	} else {
 		make_values();
 		make_locks();
 		make_dead();
 	}
-	ready();
+	if (strcmp(mode, "changing"))
+		ready();
 	wait_for_end();
 	return 0;
 }

@@ -213,7 +213,7 @@ fails 1 'no process' 'target: no process' "$dump" values 2147483647
 fails 1 'nothere' 'target: not an arena of that process' "$dump" values "$pid:nothere"
 fails 1 'nothere' 'target: no arena of that name' "$dump" values nothere
 fails 1 'No such file' 'target: no file' "$dump" values path:/no/such/file
-fails 1 'not a memfd' 'target: a file that is no memfd' "$dump" values /dev/null
+fails 1 'no ordinary file' 'target: what is no file at all' "$dump" values /dev/null
 fails 1 'fd 77' 'target: no descriptor' "$dump" values fd:77
 
 # Alone on the machine, and one of two: in a pid namespace with its own /proc.
@@ -246,7 +246,7 @@ fails 1 'one word too many' 'too many words' "$dump" values "$pid" more
 fails 1 'not for this command' 'an option of another command' "$dump" procs "$pid" --held
 fails 1 'exclude' '--json and --raw' "$dump" values "$pid" --json --raw
 fails 1 'no target' 'list with a target' "$dump" list "$pid"
-fails 1 'needs an object' 'show without an object' "$dump" show
+fails 1 'operand is missing' 'show without an object' "$dump" show
 fails 1 'nosuch' 'show of an unknown name' "$dump" show nosuch "$pid"
 fails 1 'is gone' 'show of a reference that was never given' "$dump" show 0x123456789 "$pid"
 fails 1 'unrecognized' 'an unknown option' "$dump" --nonsense
@@ -256,7 +256,7 @@ try 'output that cannot be written is an error' to_full_device
 # --- help, manual, completion say the same --------------------------------------------
 
 commands=$("$dump" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
-is "$(wc -w <<<"$commands" | tr -d ' ')" 8 'there are eight commands'
+is "$(wc -w <<<"$commands" | tr -d ' ')" 11 'there are eleven commands'
 long_options() { grep -oE -- '--[a-z-]+' | grep -vx -- '--' | sort -u; }
 for command in $commands; do
 	"$dump" "$command" --help >"$work/help" || ok 1 "$command --help"

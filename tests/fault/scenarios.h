@@ -592,6 +592,35 @@ static void attach_and_detach(struct stage *s)
 	REQUIRE(!shv_arena_detach(s->a));
 }
 
+/* A snapshot and a look at it. A death leaves nothing in the arena; the file is the child's own. */
+static void snapshot(struct stage *s)
+{
+	char path[64];
+	shv_value *v;
+	shv_arena *b;
+
+	create_values(s);
+	REQUIRE((v = SHV_VALUE(s->a, int, 1)));
+	REQUIRE(!shv_publish(v, "in the snapshot"));
+	REQUIRE((v = shv_array_new(s->a, SHV_CHAR, 100000, NULL, SHV_PLAIN)));
+	snprintf(path, sizeof(path), "/tmp/shv-fault-%d", (int)getppid());
+	REQUIRE(!shv_arena_snapshot(s->a, path, 0));
+	REQUIRE((b = shv_arena_open(path, 0)));
+	REQUIRE(!shv_arena_detach(b));
+	unlink(path);
+}
+
+static void sound(struct stage *s, bool died);
+
+static void snapshot_verify(struct stage *s, bool died)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/tmp/shv-fault-%d", (int)getpid());
+	unlink(path);
+	sound(s, died);
+}
+
 /* A dead process with values of all kinds, which the child recovers. */
 static void dead_owner(struct stage *s)
 {
@@ -831,6 +860,7 @@ static const struct scenario scenarios[] = {
 	{ "types and policies", none, warm_child, tables, sound, false },
 	{ "trim", none, warm_child, trim, sound, false },
 	{ "attach and detach", none, NULL, attach_and_detach, acknowledged_are_there, false },
+	{ "snapshot", none, warm_child, snapshot, snapshot_verify, false },
 	{ "recover", dead_owner, warm_child, recover, dead_owner_in_order, false },
 	{ "recover, cold", dead_owner, NULL, recover, dead_owner_in_order, false },
 	{ "recover an owner with a list", dead_owner_with_list, warm_child, recover, second_half_is_there, false },

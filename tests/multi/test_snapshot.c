@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Snapshots of an arena in which others create, free, name, lock and die: each of them is sound, what lived all the time is in it
+ * with whole content, and it can be restored. That the workers go on as if nothing was there is shown by the arena being
+ * sound at the end, and by none of them having failed.
+ */
+#include "support/procs.h"
+#include "support/suite.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WORKERS  3
+#define ROUNDS   25
+#define STEADY   500
+#define ITEMS    20 /* of each array: all are equal while nobody writes */
+#define KEEP     400u
+#define STRINGS  20 /* whose texts are replaced all the time */
+
+struct scene {
+	shv_arena *a;
+	uint64_t seed;
+	uint32_t stop;
+	struct gate running;
+	shv_ref steady[STEADY];
+	shv_ref strings[STRINGS];
+};
+
+static void write_all(shv_value *v, int64_t x)
+{
+	int r = shv_acquire(v);
+	int64_t *p = shv_value_data(v);
+
+	NEED(r >= 0 && p, "shv_acquire: %d", r);
+	for (int i = 0; i < ITEMS; i++)
+		p[i] = x;
+	NEED(!shv_release(v), "shv_release");
+}
+
+/* Creates, frees, names, takes names back, shares locks, writes the steady ones. */
+static int work(void *arg)
+{
+	struct scene *s = arg;
+	struct rng rng = { s->seed + (uint64_t)getpid() * 77 };
+	shv_value *mine[KEEP] = { NULL };
+	shv_lock *lock = NULL;
+	char name[32];
+
+	gate_add(&s->running, 1);
+	while (!__atomic_load_n(&s->stop, __ATOMIC_RELAXED)) {
+		uint64_t i = rng_below(&rng, KEEP), n = rng_next(&rng);
+
+		write_all(shv_deref(s->a, s->steady[n % STEADY]), (int64_t)(n >> 8));
+		{
+			char text[600];
+			size_t len = rng_below(&rng, sizeof(text));
+
+			memset(text, 'a' + (int)(n % 26), len);
+			text[len] = 0;
+			NEED(shv_string_set(shv_deref(s->a, s->strings[n % STRINGS]), text) >= 0, "shv_string_set");
+		}
+		if (rng_below(&rng, 200) == 0) {
+			if (lock)
+				NEED(!shv_lock_free(lock), "shv_lock_free");
+			lock = shv_lock_new(s->a, SHV_RECURSIVE);
+			NEED(lock, "shv_lock_new");
+			NEED(!rng_below(&rng, 4) ? !shv_arena_trim(s->a) : 1, "shv_arena_trim");
+		}
+		if (mine[i]) {
+			NEED(!shv_value_free(mine[i]), "shv_value_free");
+			mine[i] = NULL;
+			continue;
+		}
+		if (n % 50 == 0)
+			mine[i] = shv_array_new(s->a, SHV_CHAR, 1 + rng_below(&rng, 300000), NULL, SHV_PLAIN);
+		else if (n % 3 == 0 && lock)
+			mine[i] = shv_value_new(s->a, SHV_LONG, NULL, SHV_SHARED(lock));
+		else
+			mine[i] = shv_array_new(s->a, SHV_LONG, rng_below(&rng, 30), NULL, SHV_RECURSIVE);
+		NEED(mine[i], "no value");
+		if (n % 4 == 0) {
+			snprintf(name, sizeof(name), "name %d", (int)rng_below(&rng, 40));
+			int r = shv_publish(mine[i], name);
+			NEED(r == 0 || r == -EEXIST, "shv_publish: %d", r);
+		}
+		if (n % 9 == 0) {
+			snprintf(name, sizeof(name), "name %d", (int)rng_below(&rng, 40));
+			(void)shv_unpublish(s->a, name);
+		}
+	}
+	return 0;
+}
+
+/* All its items are the same, unless the image says that somebody was at it. */
+static void need_whole(shv_arena *image, shv_ref ref, bool locked)
+{
+	struct shv_value_info info = { .size = sizeof(info) };
+	int64_t x[ITEMS];
+
+	NEED(!shv_value_describe(image, ref, &info), "a steady value is missing");
+	NEED(shv_value_bytes(image, ref, x, sizeof(x), NULL) == (ssize_t)sizeof(x), "shv_value_bytes");
+	NEED(!locked || !info.abandoned, "copied under its lock, and yet held in the image");
+	for (int i = 1; i < ITEMS && !info.abandoned; i++)
+		NEED(x[i] == x[0], "a copy that was written half-way counts as whole");
+}
+
+/* All its letters are the same. */
+static void need_text(shv_arena *image, shv_ref ref)
+{
+	char text[1000];
+	ssize_t n = shv_string_get(shv_deref(image, ref), text, sizeof(text));
+
+	NEED(n >= 0 && n < 600, "shv_string_get: %zd", n);
+	for (ssize_t i = 1; i < n; i++)
+		NEED(text[i] == text[0], "a text is not whole");
+}
+
+/* What is in a snapshot can be used: everything can be taken, named, freed. */
+static void use_restored(struct scene *s, const char *path)
+{
+	shv_arena *a = shv_arena_open(path, SHV_RESTORE);
+
+	NEED(a, "shv_arena_open(SHV_RESTORE)");
+	need_sound(a, "after restoring");
+	for (int i = 0; i < STEADY; i++)
+		write_all(shv_deref(a, s->steady[i]), i);
+	free_everything(a);
+	NEED(shv_arena_recover(a, NULL) == 0, "somebody was dead still");
+	NEED(!shv_arena_trim(a), "shv_arena_trim");
+	need_sound(a, "when all was freed");
+	NEED(!shv_arena_detach(a), "shv_arena_detach");
+}
+
+static void one_round(struct scene *s, const char *path, unsigned flags, bool rdonly, bool deaths)
+{
+	shv_arena *ro = rdonly ? shv_arena_attach(shv_arena_fd(s->a), SHV_RDONLY) : s->a, *image;
+	int r;
+
+	NEED(ro, "shv_arena_attach");
+	r = shv_arena_snapshot(ro, path, flags);
+	NEED(r == 0 || (flags && r == SHV_RECOVERED), "shv_arena_snapshot: %d", r);
+	NEED(ro == s->a || !shv_arena_detach(ro), "shv_arena_detach");
+	image = shv_arena_open(path, 0);
+	NEED(image, "shv_arena_open");
+	need_sound(image, "the snapshot");
+	for (int i = 0; i < STEADY; i++)
+		need_whole(image, s->steady[i], flags == SHV_LOCKED && !deaths); /* locks of the dead show as held */
+	for (int i = 0; i < STRINGS; i++)
+		need_text(image, s->strings[i]);
+	NEED(!shv_arena_detach(image), "shv_arena_detach");
+}
+
+static void scene_make(struct scene *s, const char *what)
+{
+	s->seed = test_seed(what);
+	s->a = new_arena("busy", 0);
+	for (int i = 0; i < STRINGS; i++) {
+		shv_value *v = shv_string_new(s->a, "", SHV_PLAIN);
+		NEED(v, "shv_string_new");
+		s->strings[i] = shv_ref_of(v);
+	}
+	for (int i = 0; i < STEADY; i++) {
+		shv_value *v = shv_array_new(s->a, SHV_INT64, ITEMS, NULL, i % 2 ? SHV_RECURSIVE : SHV_PLAIN);
+		NEED(v, "shv_array_new");
+		s->steady[i] = shv_ref_of(v);
+	}
+}
+
+static void scene_end(struct scene *s)
+{
+	NEED(shv_arena_recover(s->a, NULL) >= 0, "shv_arena_recover");
+	need_sound(s->a, "the arena, after all snapshots");
+	NEED(!shv_arena_detach(s->a), "shv_arena_detach");
+	shared_release(s, sizeof(*s));
+}
+
+static void temporary(char *path, size_t size)
+{
+	int fd;
+
+	snprintf(path, size, "/tmp/shv-snapshot-XXXXXX");
+	fd = mkstemp(path);
+	NEED(fd >= 0, "mkstemp");
+	close(fd);
+}
+
+START_TEST(snapshots_of_a_busy_arena_are_sound)
+{
+	struct scene *s = shared_memory(sizeof(*s));
+	pid_t pid[WORKERS];
+	char path[64];
+
+	temporary(path, sizeof(path));
+	scene_make(s, "busy");
+	for (int i = 0; i < WORKERS; i++)
+		pid[i] = start(work, s);
+	gate_wait(&s->running, WORKERS);
+	for (int i = 0; i < ROUNDS; i++) {
+		one_round(s, path, i % 5 == 4 ? SHV_LOCKED : 0, i % 5 != 4 && i % 2, false);
+		if (i % 4 == 0)
+			use_restored(s, path);
+	}
+	__atomic_store_n(&s->stop, 1, __ATOMIC_RELAXED);
+	for (int i = 0; i < WORKERS; i++)
+		ck_assert_int_eq(finish(pid[i]), 0);
+	unlink(path);
+	scene_end(s);
+}
+END_TEST
+
+/* Workers die at any instruction; snapshots are taken before and while the others recover them. */
+START_TEST(snapshots_of_an_arena_whose_members_are_killed_are_sound)
+{
+	struct scene *s = shared_memory(sizeof(*s));
+	pid_t pid[WORKERS];
+	char path[64];
+
+	temporary(path, sizeof(path));
+	scene_make(s, "killed");
+	for (int i = 0; i < WORKERS; i++)
+		pid[i] = start(work, s);
+	gate_wait(&s->running, WORKERS);
+	for (int i = 0; i < ROUNDS; i++) {
+		slay(pid[i % WORKERS]);
+		one_round(s, path, i % 5 == 4 ? SHV_LOCKED : 0, i % 5 != 4 && i % 2, true);
+		pid[i % WORKERS] = start(work, s);
+		gate_wait(&s->running, (uint32_t)(WORKERS + i + 1));
+		if (i % 4 == 0)
+			use_restored(s, path);
+	}
+	__atomic_store_n(&s->stop, 1, __ATOMIC_RELAXED);
+	for (int i = 0; i < WORKERS; i++)
+		ck_assert_int_eq(finish(pid[i]), 0);
+	unlink(path);
+	scene_end(s);
+}
+END_TEST
+
+/* A member that is stopped while it changes tables keeps nobody from taking a snapshot. */
+START_TEST(a_stopped_member_does_not_hold_a_snapshot_up)
+{
+	struct scene *s = shared_memory(sizeof(*s));
+	char path[64];
+
+	temporary(path, sizeof(path));
+	scene_make(s, "stopped");
+	for (int i = 0; i < ROUNDS; i++) {
+		pid_t pid = start(work, s);
+
+		gate_wait(&s->running, (uint32_t)(i + 1));
+		usleep((useconds_t)(s->seed >> i) % 2000);
+		kill(pid, SIGSTOP);
+		await_stop(pid);
+		one_round(s, path, 0, true, true);
+		if (i % 4 == 0)
+			use_restored(s, path);
+		kill(pid, SIGCONT);
+		slay(pid);
+	}
+	unlink(path);
+	scene_end(s);
+}
+END_TEST
+
+static int take_many(void *arg)
+{
+	const char *path = ((const char **)arg)[1];
+	struct gate *g = ((struct gate **)arg)[2];
+
+	for (;;) {
+		NEED(!shv_arena_snapshot(*(shv_arena **)arg, path, 0), "shv_arena_snapshot");
+		gate_add(g, 1);
+	}
+}
+
+/* Whoever looks sees a whole snapshot, always; and whoever is killed leaves no other file. */
+START_TEST(a_path_never_has_a_part_of_a_snapshot)
+{
+	struct scene *s = shared_memory(sizeof(*s));
+	struct gate *g = shared_memory(sizeof(*g));
+	char path[64];
+	const void *arg[3] = { NULL, path, g };
+
+	scene_make(s, "parts");
+	arg[0] = s->a;
+	temporary(path, sizeof(path));
+	NEED(!shv_arena_snapshot(s->a, path, 0), "shv_arena_snapshot");
+	for (uint32_t i = 0; i < 20; i++) {
+		uint32_t before = gate_now(g);
+		pid_t pid = start(take_many, arg);
+
+		gate_wait(g, before + 1);
+		for (int n = 0; n < 5; n++)
+			one_round(s, path, 0, false, true);
+		slay(pid);
+		one_round(s, path, 0, false, true);
+	}
+	unlink(path);
+	shared_release(g, sizeof(*g));
+	scene_end(s);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("snapshots of a live arena");
+	TCase *tc = tcase_create("live");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, snapshots_of_a_busy_arena_are_sound);
+	tcase_add_test(tc, snapshots_of_an_arena_whose_members_are_killed_are_sound);
+	tcase_add_test(tc, a_stopped_member_does_not_hold_a_snapshot_up);
+	tcase_add_test(tc, a_path_never_has_a_part_of_a_snapshot);
+	suite_add_tcase(suite, tc);
+	return run_suite(suite);
+}
