@@ -6,24 +6,47 @@ endif
 
 shvdump_SOURCES = \
 	%D%/cmd_check.c \
+	%D%/cmd_leaks.c \
 	%D%/cmd_list.c \
 	%D%/cmd_locks.c \
+	%D%/cmd_map.c \
+	%D%/cmd_metrics.c \
 	%D%/cmd_overview.c \
 	%D%/cmd_procs.c \
+	%D%/cmd_report.c \
 	%D%/cmd_types.c \
 	%D%/cmd_values.c \
+	%D%/cmd_watch.c \
 	%D%/columns.c \
 	%D%/columns.h \
 	%D%/emit.c \
 	%D%/emit.h \
+	%D%/fields.c \
+	%D%/fields.h \
 	%D%/json.c \
 	%D%/json.h \
+	%D%/look.c \
+	%D%/look.h \
+	%D%/map.c \
+	%D%/map.h \
+	%D%/sample.c \
+	%D%/sample.h \
 	%D%/shvdump.c \
 	%D%/shvdump.h \
+	%D%/sort.c \
+	%D%/sort.h \
+	%D%/svg.c \
+	%D%/svg.h \
 	%D%/target.c \
 	%D%/target.h \
+	%D%/term.c \
+	%D%/term.h \
 	%D%/text.c \
-	%D%/text.h
+	%D%/text.h \
+	%D%/watch.h \
+	%D%/watch_screen.c \
+	%D%/write.c \
+	%D%/write.h
 shvdump_CPPFLAGS = $(AM_CPPFLAGS) $(SMARTCOLS_CFLAGS) $(NCURSES_CFLAGS)
 shvdump_LDADD = libshv.la $(SMARTCOLS_LIBS) $(NCURSES_LIBS)
 
