@@ -15,6 +15,7 @@
 #include "locks/word.h"
 
 #include "base/fault.h"
+#include "base/probe.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -101,6 +102,7 @@ static int inherit(uint64_t *word, uint64_t *w, uint32_t me, bool slept, const s
 {
 	uint64_t seen = *w, keep = slept ? LOCK_WAITERS : seen & LOCK_WAITERS;
 
+	PROBE3(lock_inherit, word, lock_owner(seen), me);
 	host->inherit(ctx, lock_owner(seen), false); /* while its entry still says who it was */
 	CRASH_POINT("lock-inherit");
 	if (!cas64(word, w, ((seen & LOCK_SEQ_MASK) + LOCK_SEQ_ONE) | me | keep))
@@ -170,6 +172,8 @@ int lock_acquire_slow(uint64_t *word, uint32_t me, enum lock_flavour flavour, bo
 			w = load_acquire(word);
 			continue;
 		}
+		if (!slept)
+			PROBE3(lock_sleep, word, lock_owner(w), me);
 		if (!nap(word, (uint32_t)w, deadline, &sleep_ns))
 			return -ETIMEDOUT;
 		slept = true;

@@ -66,6 +66,7 @@ script_tests = \
 	%D%/abi/symbols.sh \
 	%D%/abi/layers.sh \
 	%D%/abi/pairs.sh \
+	%D%/abi/probes.sh \
 	%D%/abi/readme.sh \
 	%D%/cli/shvdump.sh \
 	%D%/examples.sh \

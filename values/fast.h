@@ -8,6 +8,8 @@
 
 #include "values/value_private.h"
 
+#include "base/probe.h"
+
 #include <string.h>
 
 /*
@@ -89,6 +91,7 @@ static inline __attribute__((always_inline)) void *make_fast(const struct shv_ar
 	object_publish(tc, slot, what_make(off, t->id, kind, policy), c, lead);
 	CRASH_POINT("create-published");
 	store_relaxed(&tc->thread->created, tc->thread->created + 1);
+	PROBE4(create, a->base + off + lead + SHV_HEADER_SIZE, t->id, c << 4, policy);
 	return a->base + off + lead + SHV_HEADER_SIZE;
 }
 
@@ -361,6 +364,7 @@ static inline __attribute__((always_inline)) bool free_fast(void *p, unsigned ki
 		store_relaxed(&tc->thread->held, tc->thread->held - 1);
 	}
 	store_relaxed(&tc->thread->freed, tc->thread->freed + 1);
+	PROBE2(free, p, o.index);
 	if (unlikely(waiters || (load_relaxed(o.header) & SHV_HDR_NAMED))) { /* pairs: P-named */
 		free_with_care(tc, o.slot, o.index, o.header, o.what, waiters);
 		return true;
