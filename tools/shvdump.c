@@ -50,7 +50,6 @@ static const struct command commands[] = {
 	  .options = OPT_COLUMNS,
 	  .one_arena = true,
 	  .object = true,
-	  .object_is = "an object, a reference or a name",
 	  .run = cmd_show },
 	{ .name = "locks",
 	  .operands = "[TARGET]",
@@ -108,7 +107,6 @@ static const struct command commands[] = {
 	  .summary = "one page for the browser, with pictures and tables; - is standard output",
 	  .one_arena = true,
 	  .object = true,
-	  .object_is = "the name of the file to write",
 	  .run = cmd_report },
 	{ .name = "metrics",
 	  .operands = "[TARGET]",
@@ -427,10 +425,8 @@ static int check_request(const struct run *r, const struct request *q)
 		return usage("--json and --raw exclude each other", NULL);
 	if (r->target && !r->command->one_arena)
 		return usage("this command takes no target", r->command->name);
-	if (r->command->object && !r->object) {
-		fprintf(stderr, "shvdump: %s needs %s (shvdump --help)\n", r->command->name, r->command->object_is);
-		return -1;
-	}
+	if (r->command->object && !r->object)
+		return usage("an operand is missing", r->command->operands);
 	return 0;
 }
 

@@ -75,7 +75,6 @@ struct command {
 	unsigned options;
 	bool one_arena;           /* attach first */
 	bool object;              /* takes one operand */
-	const char *object_is;    /* what that is, for who left it out */
 	int (*run)(struct run *r);
 };
 
