@@ -12,7 +12,8 @@ example_programs = \
 	%D%/letters \
 	%D%/mixed \
 	%D%/policy \
-	%D%/ptr_list
+	%D%/ptr_list \
+	%D%/shop
 
 public_programs += $(example_programs)
 check_PROGRAMS += $(example_programs)
@@ -31,4 +32,4 @@ build-examples: $(example_programs)
 demo: all build-examples
 	@$(demo_env) bash $(top_srcdir)/%D%/demo.sh
 
-EXTRA_DIST += %D%/demo.sh
+EXTRA_DIST += %D%/demo.sh %D%/questions.sh

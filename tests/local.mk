@@ -68,13 +68,20 @@ script_tests = \
 	%D%/abi/pairs.sh \
 	%D%/abi/probes.sh \
 	%D%/abi/readme.sh \
+	%D%/cli/gdb.sh \
+	%D%/cli/metrics.sh \
+	%D%/cli/report.sh \
 	%D%/cli/shvdump.sh \
+	%D%/cli/views.sh \
+	%D%/cli/watch.sh \
 	%D%/examples.sh \
 	%D%/storm/storm.sh
 
 # What tests/cli looks at from outside.
 cli_programs = \
-	%D%/cli/fixture
+	%D%/cli/fixture \
+	%D%/cli/gdb_target \
+	%D%/cli/hostile
 
 # The kill storm; `make check-storm` runs it for STORM_SECONDS, tests/storm/storm.sh for a moment.
 storm_programs = \

@@ -276,7 +276,9 @@ class Object:
     def content(self, most=200):
         if self.kind == 6:
             return ""
-        name, fmt = self.arena.type(self.type)
+        if self.kind == 5:
+            return self.text()
+        _, fmt = self.arena.type(self.type)
         size, n = self.arena.type_size(self.type), self.items()
         if not size or n > 1 << 48:
             return "?"
@@ -288,6 +290,26 @@ class Object:
         if self.kind not in (3, 4):
             return texts[0][:most]
         return "[%s%s]" % (", ".join(texts), ", ..." if n > shown else "")
+
+    def text(self):
+        """Of a string, whose text is a part of its own."""
+        ref = self.arena.word(self.payload + 8)
+        if not ref:
+            return '""'
+        try:
+            part = Object(self.arena, ref & 0xFFFFFFFF, *self.arena.slot(ref & 0xFFFFFFFF))
+            if part.ref != ref or part.kind != 7:
+                raise ShvError("shv: no text")
+            _, _, parent, _, n = struct.unpack("<IIQQQ", self.arena.read(part.payload, 32))
+            if parent != self.ref:
+                raise ShvError("shv: no text")
+            shown = min(n, 256)
+            data = self.arena.read(part.payload + 32, shown)
+        except ShvError:
+            return "<its text changes just now>"
+        if self.type == 4:
+            data = data.decode("utf-32-le", "backslashreplace").encode("utf-8")
+        return '"%s"%s' % (safe(data), "..." if n > shown else "")
 
     def one(self, data, fmt):
         if fmt is None:
