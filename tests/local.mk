@@ -90,11 +90,26 @@ storm_programs = \
 cli_expected = \
 	%D%/cli/expected/alone.txt \
 	%D%/cli/expected/check.txt \
+	%D%/cli/expected/fields_array.txt \
+	%D%/cli/expected/fields_struct.txt \
+	%D%/cli/expected/json_check.json \
+	%D%/cli/expected/json_leaks.json \
+	%D%/cli/expected/json_locks.json \
+	%D%/cli/expected/json_map.json \
+	%D%/cli/expected/json_procs.json \
+	%D%/cli/expected/json_show_array.json \
+	%D%/cli/expected/json_show_struct.json \
+	%D%/cli/expected/json_watch.json \
+	%D%/cli/expected/leaks.txt \
 	%D%/cli/expected/locks.txt \
+	%D%/cli/expected/locks_more.txt \
+	%D%/cli/expected/metrics_names.txt \
 	%D%/cli/expected/procs.txt \
+	%D%/cli/expected/procs_more.txt \
 	%D%/cli/expected/raw.txt \
 	%D%/cli/expected/show.txt \
 	%D%/cli/expected/types.txt \
+	%D%/cli/expected/types_more.txt \
 	%D%/cli/expected/values.txt
 
 TSAN_TESTS = \
@@ -193,7 +208,7 @@ AM_TESTS_ENVIRONMENT = \
 	export SHV_JEMALLOC_SYSTEM='$(SHV_JEMALLOC_SYSTEM)'; \
 	if test -z "$$SHV_SLOW"; then CK_EXCLUDE_TAGS="slow $$CK_EXCLUDE_TAGS"; export CK_EXCLUDE_TAGS; fi;
 
-EXTRA_DIST += $(script_tests) $(cli_expected) %D%/support/tap.sh
+EXTRA_DIST += $(script_tests) $(cli_expected) %D%/cli/lib.sh %D%/support/tap.sh
 
 .PHONY: check-slow check-storm check-valgrind check-loop check-tsan check-fuzz
 

@@ -50,18 +50,29 @@ shvdump_SOURCES = \
 shvdump_CPPFLAGS = $(AM_CPPFLAGS) $(SMARTCOLS_CFLAGS) $(NCURSES_CFLAGS)
 shvdump_LDADD = libshv.la $(SMARTCOLS_LIBS) $(NCURSES_LIBS)
 
-EXTRA_DIST += %D%/shvdump.bash-completion
+EXTRA_DIST += %D%/shvdump.bash-completion %D%/shvdump.zsh-completion build-aux/shvdump-schema.py
 
 if TOOLS
-dist_man_MANS += %D%/shvdump.1
+dist_man_MANS += %D%/shvdump.1 \
+	%D%/shvdump-locks.1 \
+	%D%/shvdump-map.1 \
+	%D%/shvdump-report.1 \
+	%D%/shvdump-values.1 \
+	%D%/shvdump-watch.1
+
+# (gdb) source .../share/libshv/shv-gdb.py
+dist_pkgdata_DATA = %D%/gdb/shv-gdb.py
 
 # bash looks for a file with the name of the command.
 bashcompletiondir = $(datadir)/bash-completion/completions
+zshcompletiondir = $(datadir)/zsh/site-functions
 
 install-data-local:
 	$(MKDIR_P) '$(DESTDIR)$(bashcompletiondir)'
 	$(INSTALL_DATA) '$(srcdir)/%D%/shvdump.bash-completion' '$(DESTDIR)$(bashcompletiondir)/shvdump'
+	$(MKDIR_P) '$(DESTDIR)$(zshcompletiondir)'
+	$(INSTALL_DATA) '$(srcdir)/%D%/shvdump.zsh-completion' '$(DESTDIR)$(zshcompletiondir)/_shvdump'
 
 uninstall-local:
-	rm -f '$(DESTDIR)$(bashcompletiondir)/shvdump'
+	rm -f '$(DESTDIR)$(bashcompletiondir)/shvdump' '$(DESTDIR)$(zshcompletiondir)/_shvdump'
 endif
