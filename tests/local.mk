@@ -70,6 +70,7 @@ script_tests = \
 	%D%/abi/readme.sh \
 	%D%/cli/gdb.sh \
 	%D%/cli/metrics.sh \
+	%D%/cli/questions.sh \
 	%D%/cli/report.sh \
 	%D%/cli/shvdump.sh \
 	%D%/cli/views.sh \
