@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define ROWS 24u              /* of the picture, at the most */
-#define SVG_CELLS (96u * 64u)
+#define SVG_CELLS ((size_t)96 * 64)
 #define MARKS 26u
 
 /* ---- figures --------------------------------------------------------------------------------------------- */
@@ -232,7 +232,7 @@ static void picture(const struct map *m, unsigned width, bool color)
 	for (size_t i = 0; i < m->cells_n; i += width) {
 		const char *last = "";
 
-		printf("%8llu ", (unsigned long long)(i * m->per_cell));
+		printf("%8llu ", (unsigned long long)m->per_cell * i);
 		for (size_t k = i; k < i + width && k < m->cells_n; k++) {
 			const char *now = color_of(&m->cells[k]);
 

@@ -24,7 +24,7 @@
 #include <time.h>
 
 #define STYLE_HASH "sha256-bBzGaO/RMJmgMND0exL7WOqiR+CNLUkQ+fvjxp8ZI+U="
-#define CELLS (96u * 40u)
+#define CELLS ((size_t)96 * 40)
 #define BARS 12u              /* of one picture */
 #define LOCKS 200u            /* rows of the table of locks */
 #define FINDINGS 100u
@@ -257,6 +257,14 @@ static void pages(struct report *p)
 	fputs("</section>\n", p->out);
 }
 
+static void percent_text(char *buf, size_t size, double percent)
+{
+	char number[40];
+
+	text_real(number, sizeof(number), percent);
+	snprintf(buf, size, "%s %%", number);
+}
+
 static void fragmentation(struct report *p)
 {
 	static const char *const names[] = { "pages in a run", "free runs" };
@@ -283,16 +291,13 @@ static void fragmentation(struct report *p)
 	fact(p, "free pages", text);
 	snprintf(text, sizeof(text), "%llu pages", (unsigned long long)p->l.longest_free);
 	fact(p, "longest free run", text);
-	text_real(text, sizeof(text) - 8, st->pages_free > p->l.longest_free ?
+	percent_text(text, sizeof(text), st->pages_free > p->l.longest_free ?
 		  look_percent(st->pages_free - p->l.longest_free, st->pages_free) : 0);
-	strcat(text, " %");
 	fact(p, "free pages outside the longest run", text);
-	text_real(text, sizeof(text) - 8, look_percent(st->bytes_live, heap));
-	strcat(text, " %");
+	percent_text(text, sizeof(text), look_percent(st->bytes_live, heap));
 	fact(p, "owned and orphaned pages filled by live blocks", text);
-	text_real(text, sizeof(text) - 8, st->bytes_live > st->bytes_payload ?
+	percent_text(text, sizeof(text), st->bytes_live > st->bytes_payload ?
 		  look_percent(st->bytes_live - st->bytes_payload, st->bytes_live) : 0);
-	strcat(text, " %");
 	fact(p, "of the live blocks no payload (headers, locks, rounding, names)", text);
 	end_table(p);
 	if (n) {

@@ -188,7 +188,7 @@ static void color_row(const struct screen *s, size_t i, bool on)
 static void list_lines(struct screen *s, const struct watch_list *list, const size_t *order, size_t n)
 {
 	struct watch_row row = { .w = s->w };
-	int width[COLUMNS_MAX], at = 0, room = LINES - LIST_AT - 2;
+	int width[COLUMNS_MAX] = { 0 }, at = 0, room = LINES - LIST_AT - 2;
 	char text[CELL];
 
 	for (size_t k = 0; k < list->columns->n; k++) {

@@ -148,6 +148,7 @@ static inline __attribute__((always_inline)) void *make_small(const struct shv_a
 	store_release(&slot->word, (word & ~UINT64_C(0xffffffff)) | tc->live | slot_word(0, 0, SMALL_CLASS(policy), SMALL_LEAD(policy), 0));
 	CRASH_POINT("create-published");
 	store_relaxed(&tc->thread->created, tc->thread->created + 1);
+	PROBE4(create, header + 1, t->id, SMALL_CLASS(policy) << 4, policy);
 	return header + 1;
 }
 
@@ -215,6 +216,7 @@ static inline __attribute__((always_inline)) bool free_small(void *p, unsigned k
 			fence_compiler();
 			store_relaxed(&tc->thread->held, tc->thread->held - 1);
 			store_relaxed(&tc->thread->freed, tc->thread->freed + 1);
+			PROBE2(free, p, i);
 			free_with_care(tc, slot, i, (uint64_t *)p - 1, what, true);
 			return true;
 		}
@@ -230,11 +232,13 @@ static inline __attribute__((always_inline)) bool free_small(void *p, unsigned k
 		CRASH_POINT("free-held");
 		if (unlikely(load_relaxed((uint64_t *)p - 1) & (SHV_HDR_NAMED | SHV_HDR_WATCHED))) { /* pairs: P-named */
 			store_relaxed(&tc->thread->freed, tc->thread->freed + 1);
+			PROBE2(free, p, i);
 			free_with_care(tc, slot, i, (uint64_t *)p - 1, what, false);
 			return true;
 		}
 	}
 	store_relaxed(&tc->thread->freed, tc->thread->freed + 1);
+	PROBE2(free, p, i);
 	store_relaxed(&slot->what, block >> 4);
 	mag->slots[n] = i;
 	mag->n = n + 1;

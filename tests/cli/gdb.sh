@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # The gdb extension against a live process and core files: it says what shvdump says, and a core without the arena's pages is told.
+# The $1 below are gdb's.
+# shellcheck disable=SC2016,SC2094
 set -u
 : "${SHV_SRCDIR:?run by make check}" "${SHVDUMP:?}"
 # shellcheck source=../support/tap.sh

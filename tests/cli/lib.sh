@@ -7,6 +7,7 @@
 : "${SHV_SRCDIR:?run by make check}" "${SHV_BUILDDIR:?}" "${SHVDUMP:?}"
 export LC_ALL=C.UTF-8 TZ=UTC
 unset NO_COLOR COLUMNS
+# shellcheck disable=SC2034 # for those who source this
 dump=$SHVDUMP
 work=$(mktemp -d) || exit 1
 started=()
@@ -24,6 +25,7 @@ start() {
 	shift
 	mkfifo "$work/in.$n" "$work/out.$n"
 	"$program" "$@" <"$work/in.$n" >"$work/out.$n" &
+	# shellcheck disable=SC2034 # kept open until the script ends
 	exec {fd}>"$work/in.$n"
 	read -r -t 60 ready pid <"$work/out.$n" || pid=
 	[ "$ready" = ready ] || {

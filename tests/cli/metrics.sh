@@ -3,6 +3,8 @@
 #
 # shvdump metrics: OpenMetrics text, by a strict reading of its grammar, and by promtool if there is one; names as documented; figures
 # as shvdump tells them elsewhere; the file appears whole.
+# The single quotes hold programs for others.
+# shellcheck disable=SC2016
 set -u
 : "${SHV_SRCDIR:?run by make check}" "${SHVDUMP:?}"
 # shellcheck source=../support/tap.sh

@@ -3,6 +3,8 @@
 #
 # shvdump's views: map, leaks, watch --once, metrics, fields of show, filters; golden files for what is the same each time; every
 # JSON against docs/shvdump.schema.json; hostile names; what is approximate says so.
+# The single quotes hold programs for others.
+# shellcheck disable=SC2016
 set -u
 : "${SHV_SRCDIR:?run by make check}" "${SHVDUMP:?}"
 # shellcheck source=../support/tap.sh
