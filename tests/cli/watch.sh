@@ -113,7 +113,7 @@ import sys
 from terminal import Terminal
 t = Terminal(sys.argv[1:])
 t.until(r"shvdump watch +shop .*objects [0-9]+.*live bytes.*RATE.*q quit")
-t.until(r"\n *0x[0-9a-f]+ stock +recursive")
+t.until(r"RATE[^\n]*\n *0x[0-9a-f]+ stock +recursive[^\n]*[1-9][0-9]*\.[0-9]")  # the hottest stands first
 lines = t.until(r" till +recursive +held .* clerk\[").split("\n")
 assert [l.split()[1] for l in lines if l.strip().startswith("0x")][0] == "stock", lines
 assert not t.echoes()
