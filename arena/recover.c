@@ -24,6 +24,8 @@
  */
 #include "arena/arena_private.h"
 
+#include "base/probe.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -664,7 +666,9 @@ int recover_process(struct shv_member *m, uint32_t slot, struct shv_recovery *ou
 
 	if (rc)
 		return rc;
+	PROBE1(recover_begin, slot);
 	rc = recover_locked(m, slot, false, out);
+	PROBE2(recover_done, slot, rc);
 	sys_unlock(m, RANK_RECOVERY);
 	if (rc > 0 && !tc_get(m)->in_hook)
 		name_sweep(m);

@@ -5,4 +5,5 @@ libshv_internal_la_SOURCES += \
 	%D%/errors.c \
 	%D%/errors.h \
 	%D%/fault.c \
-	%D%/fault.h
+	%D%/fault.h \
+	%D%/probe.h

@@ -15,7 +15,8 @@ example_programs = \
 	%D%/pthread_lock \
 	%D%/ptr_list \
 	%D%/ptr_tree \
-	%D%/rwlock
+	%D%/rwlock \
+	%D%/shop
 
 public_programs += $(example_programs)
 check_PROGRAMS += $(example_programs)
@@ -34,4 +35,4 @@ build-examples: $(example_programs)
 demo: all build-examples
 	@$(demo_env) bash $(top_srcdir)/%D%/demo.sh
 
-EXTRA_DIST += %D%/demo.sh
+EXTRA_DIST += %D%/demo.sh %D%/questions.sh

@@ -15,6 +15,7 @@
 #include "locks/word.h"
 
 #include "base/fault.h"
+#include "base/probe.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -22,7 +23,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define SPINS 200
+#define SPINS 8u /* looks, with twice as long a pause each time: a holder that is let alone gets on */
 #define FIRST_NAP_NS 100000 /* doubled with each nap, up to */
 #define POLL_NS 30000000
 
@@ -103,6 +104,7 @@ static int inherit(uint64_t *word, uint64_t *w, uint32_t me, bool slept, const s
 {
 	uint64_t seen = *w, keep = slept ? LOCK_WAITERS : seen & LOCK_WAITERS;
 
+	PROBE3(lock_inherit, word, lock_owner(seen), me);
 	host->inherit(ctx, lock_owner(seen), false); /* while its entry still says who it was */
 	CRASH_POINT("lock-inherit");
 	if (!cas64(word, w, ((seen & LOCK_SEQ_MASK) + LOCK_SEQ_ONE) | me | keep))
@@ -145,8 +147,8 @@ int lock_acquire_slow(uint64_t *word, uint32_t me, enum lock_flavour flavour, bo
 		if (lock_owner(w) == me)
 			return recurse(word, w, flavour);
 		if (!try_only && spins < SPINS) {
-			spins++;
-			cpu_relax();
+			for (unsigned pause = 1u << spins++; pause; pause--)
+				cpu_relax();
 			w = load_acquire(word);
 			continue;
 		}
@@ -172,6 +174,8 @@ int lock_acquire_slow(uint64_t *word, uint32_t me, enum lock_flavour flavour, bo
 			w = load_acquire(word);
 			continue;
 		}
+		if (!slept)
+			PROBE3(lock_sleep, word, lock_owner(w), me);
 		if (!nap(word, (uint32_t)w, deadline, &sleep_ns))
 			return -ETIMEDOUT;
 		slept = true;

@@ -14,6 +14,7 @@
 #define SHV_LOCKS_WORD_H
 
 #include "base/atomic.h"
+#include "base/probe.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -147,6 +148,8 @@ static inline int lock_release(uint64_t *word, uint32_t me, enum lock_flavour fl
 		while (!cas64(word, &w, (w & LOCK_SEQ_MASK) + LOCK_SEQ_ONE))
 			if (!lock_is_held(w))
 				return -EPERM;
+		if (lock_owner(w) != me)
+			PROBE3(lock_handoff, word, lock_owner(w), me);
 	} else {
 		w = exchange_acq_rel(word, (w & LOCK_SEQ_MASK) + LOCK_SEQ_ONE); /* pairs: P-lock */
 	}

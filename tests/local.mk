@@ -76,16 +76,25 @@ script_tests = \
 	%D%/abi/layers.sh \
 	%D%/abi/refused.sh \
 	%D%/abi/pairs.sh \
+	%D%/abi/probes.sh \
 	%D%/abi/readme.sh \
+	%D%/cli/gdb.sh \
+	%D%/cli/metrics.sh \
+	%D%/cli/questions.sh \
+	%D%/cli/report.sh \
 	%D%/cli/shvdump.sh \
 	%D%/cli/snapshot.sh \
+	%D%/cli/views.sh \
+	%D%/cli/watch.sh \
 	%D%/examples.sh \
 	%D%/perf/instructions.sh \
 	%D%/storm/storm.sh
 
 # What tests/cli looks at from outside.
 cli_programs = \
-	%D%/cli/fixture
+	%D%/cli/fixture \
+	%D%/cli/gdb_target \
+	%D%/cli/hostile
 
 # The kill storm; `make check-storm` runs it for STORM_SECONDS, tests/storm/storm.sh for a moment.
 storm_programs = \
@@ -100,14 +109,29 @@ cli_expected = \
 	%D%/cli/expected/alone.txt \
 	%D%/cli/expected/check.txt \
 	%D%/cli/expected/diff.txt \
+	%D%/cli/expected/fields_array.txt \
+	%D%/cli/expected/fields_struct.txt \
+	%D%/cli/expected/json_check.json \
+	%D%/cli/expected/json_leaks.json \
+	%D%/cli/expected/json_locks.json \
+	%D%/cli/expected/json_map.json \
+	%D%/cli/expected/json_procs.json \
+	%D%/cli/expected/json_show_array.json \
+	%D%/cli/expected/json_show_struct.json \
+	%D%/cli/expected/json_watch.json \
+	%D%/cli/expected/leaks.txt \
 	%D%/cli/expected/locks.txt \
+	%D%/cli/expected/locks_more.txt \
+	%D%/cli/expected/metrics_names.txt \
 	%D%/cli/expected/procs.txt \
+	%D%/cli/expected/procs_more.txt \
 	%D%/cli/expected/raw.txt \
 	%D%/cli/expected/repair.txt \
 	%D%/cli/expected/restore.txt \
 	%D%/cli/expected/save.txt \
 	%D%/cli/expected/show.txt \
 	%D%/cli/expected/types.txt \
+	%D%/cli/expected/types_more.txt \
 	%D%/cli/expected/values.txt
 
 TSAN_TESTS = \
@@ -208,7 +232,7 @@ AM_TESTS_ENVIRONMENT = \
 	export SHV_JEMALLOC_SYSTEM='$(SHV_JEMALLOC_SYSTEM)'; \
 	if test -z "$$SHV_SLOW"; then CK_EXCLUDE_TAGS="slow $$CK_EXCLUDE_TAGS"; export CK_EXCLUDE_TAGS; fi;
 
-EXTRA_DIST += $(script_tests) $(cli_expected) %D%/support/tap.sh %D%/cli/broken.py %D%/cli/core.py
+EXTRA_DIST += $(script_tests) $(cli_expected) %D%/cli/lib.sh %D%/support/tap.sh %D%/cli/broken.py %D%/cli/core.py
 
 # The figures of tests/perf, as they are now.
 record-instructions: all $(perf_programs)

@@ -2,6 +2,7 @@
 /* shvdump, without a command: the arena in totals, by lock policy, its pages, its processes. */
 #include "config.h"
 
+#include "tools/look.h"
 #include "tools/shvdump.h"
 #include "tools/text.h"
 
@@ -137,7 +138,8 @@ static void pages_table(struct run *r, const struct shv_stat *st, const struct s
 int cmd_overview(struct run *r)
 {
 	struct selection facts, policies, pages, procs;
-	struct shv_stat st = { .size = sizeof(st) };
+	bool approximate;
+	struct look l;
 	int code;
 
 	if (columns_select(&facts, &totals_columns, NULL, true) ||
@@ -145,16 +147,18 @@ int cmd_overview(struct run *r)
 	    columns_select(&pages, &pages_columns, NULL, true) ||
 	    columns_select(&procs, &procs_columns, NULL, false))
 		return STATUS_FAILED;
-	code = shv_stat(r->a, &st);
+	code = look(&l, r->a, 0);
 	if (code < 0)
 		return complain(NULL, code);
 	emit_begin(&r->out, r->command->name, shv_arena_name(r->a));
 	emit_table(&r->out, "totals", &facts, EMIT_FACTS);
-	emit_row(&r->out, total_cell, &st);
+	emit_row(&r->out, total_cell, &l.st);
 	emit_table_end(&r->out);
-	policies_table(r, &st, &policies);
-	pages_table(r, &st, &pages);
-	code = procs_rows(r, "processes", &procs);
+	policies_table(r, &l.st, &policies);
+	pages_table(r, &l.st, &pages);
+	code = procs_rows(r, "processes", &procs, &approximate);
+	tell_approximate(r, l.approximate);
 	emit_end(&r->out);
+	look_free(&l);
 	return code < 0 ? complain(NULL, code) : STATUS_FINE;
 }

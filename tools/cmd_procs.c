@@ -2,12 +2,15 @@
 /* shvdump procs: who is attached, and who died attached. */
 #include "config.h"
 
+#include "tools/look.h"
 #include "tools/shvdump.h"
+#include "tools/sort.h"
 #include "tools/text.h"
 
 static void proc_cell(void *ctx, int column, struct cell *c)
 {
-	const struct shv_process_info *p = ctx;
+	const struct look_process *row = ctx;
+	const struct shv_process_info *p = &row->p;
 
 	switch (column) {
 	case PRC_SLOT:
@@ -53,34 +56,70 @@ static void proc_cell(void *ctx, int column, struct cell *c)
 	case PRC_NAMESPACE:
 		cell_number(c, p->pid_namespace);
 		break;
+	case PRC_OBJECTS:
+		cell_number(c, row->objects);
+		break;
+	case PRC_OBJBYTES:
+		cell_size(c, row->object_bytes);
+		break;
+	case PRC_MADE:
+		cell_number(c, row->made);
+		break;
+	case PRC_MADEBYTES:
+		cell_size(c, row->made_bytes);
+		break;
 	default:
 		break;
 	}
 }
 
-int procs_rows(struct run *r, const char *key, const struct selection *columns)
+static void *proc_at(void *ctx, size_t i)
 {
-	struct shv_process_info p = { .size = sizeof(p) };
-	uint64_t cursor = 0;
-	int code;
+	return &((struct look *)ctx)->processes[i];
+}
 
+/* Objects are counted only where a column shows them. */
+static bool wants_objects(const struct run *r, const struct selection *columns, int sorted)
+{
+	return columns_selected(columns, PRC_OBJECTS) || columns_selected(columns, PRC_OBJBYTES) ||
+	       columns_selected(columns, PRC_MADE) || columns_selected(columns, PRC_MADEBYTES) || sorted >= PRC_OBJECTS ||
+	       r->opt.all_columns;
+}
+
+int procs_rows(struct run *r, const char *key, const struct selection *columns, bool *approximate)
+{
+	int code, column;
+	struct look l;
+	size_t n = 0;
+	bool down;
+
+	(void)sort_column(r, &procs_columns, &column, &down); /* looked at before */
+	code = look(&l, r->a, wants_objects(r, columns, column) ? LOOK_OBJECTS : 0);
+	if (code < 0)
+		return code;
+	for (size_t i = 0; i < l.processes_n; i++)
+		if (!r->opt.dead || !l.processes[i].p.alive)
+			l.processes[n++] = l.processes[i];
 	emit_table(&r->out, key, columns, EMIT_ROWS);
-	while ((code = shv_process_next(r->a, &cursor, &p)) == 1)
-		if (!r->opt.dead || !p.alive)
-			emit_row(&r->out, proc_cell, &p);
+	code = sort_rows(r, proc_cell, proc_at, &l, n, column, down);
 	emit_table_end(&r->out);
+	*approximate = l.approximate && wants_objects(r, columns, column);
+	look_free(&l);
 	return code;
 }
 
 int cmd_procs(struct run *r)
 {
+	bool down, approximate = false;
 	struct selection columns;
-	int code;
+	int code, column;
 
-	if (columns_select(&columns, &procs_columns, r->opt.columns, r->opt.all_columns))
+	if (columns_select(&columns, &procs_columns, r->opt.columns, r->opt.all_columns) ||
+	    sort_column(r, &procs_columns, &column, &down))
 		return STATUS_FAILED;
 	emit_begin(&r->out, r->command->name, shv_arena_name(r->a));
-	code = procs_rows(r, "processes", &columns);
+	code = procs_rows(r, "processes", &columns, &approximate);
+	tell_approximate(r, approximate);
 	emit_end(&r->out);
 	return code < 0 ? complain(NULL, code) : STATUS_FINE;
 }

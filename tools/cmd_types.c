@@ -2,25 +2,13 @@
 /* shvdump types: what types the arena knows, and how much there is of each. */
 #include "config.h"
 
+#include "tools/look.h"
 #include "tools/shvdump.h"
-
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
-struct type_use {
-	uint64_t objects, payload;
-};
-
-struct type_row {
-	struct shv_type_info t;
-	struct type_use *use;     /* by id */
-	uint32_t use_n;
-};
+#include "tools/sort.h"
 
 static void type_cell(void *ctx, int column, struct cell *c)
 {
-	const struct type_row *row = ctx;
+	const struct look_type *row = ctx;
 	const struct shv_type_info *t = &row->t;
 
 	switch (column) {
@@ -40,75 +28,46 @@ static void type_cell(void *ctx, int column, struct cell *c)
 		cell_number(c, t->align);
 		break;
 	case TYP_OBJECTS:
-		cell_number(c, t->id < row->use_n ? row->use[t->id].objects : 0);
+		cell_number(c, row->objects);
 		break;
 	case TYP_PAYLOAD:
-		cell_size(c, t->id < row->use_n ? row->use[t->id].payload : 0);
+		cell_size(c, row->payload);
+		break;
+	case TYP_TOTAL:
+		cell_size(c, row->bytes);
+		break;
+	case TYP_LEAKED:
+		cell_number(c, row->leaked);
 		break;
 	default:
 		break;
 	}
 }
 
-static int count(struct type_row *row, const struct shv_value_info *v)
+static void *type_at(void *ctx, size_t i)
 {
-	if (v->type >= row->use_n) {
-		uint32_t n = v->type + 64;
-		struct type_use *use = realloc(row->use, n * sizeof(*use));
-		if (!use)
-			return -ENOMEM;
-		memset(use + row->use_n, 0, (n - row->use_n) * sizeof(*use));
-		row->use = use;
-		row->use_n = n;
-	}
-	row->use[v->type].objects++;
-	row->use[v->type].payload += v->bytes;
-	return 0;
-}
-
-static int count_all(struct run *r, struct type_row *row)
-{
-	struct shv_value_info v = { .size = sizeof(v) };
-	uint64_t cursor = 0;
-	int code;
-
-	while ((code = shv_value_next(r->a, &cursor, &v)) == 1) {
-		if (v.kind == SHV_KIND_LOCK)
-			continue;
-		code = count(row, &v);
-		if (code)
-			return code;
-	}
-	return code;
-}
-
-static int rows(struct run *r, struct type_row *row)
-{
-	uint64_t cursor = 0;
-	int code;
-
-	while ((code = shv_type_next(r->a, &cursor, &row->t)) == 1)
-		emit_row(&r->out, type_cell, row);
-	return code;
+	return &((struct look *)ctx)->types[i];
 }
 
 int cmd_types(struct run *r)
 {
-	struct type_row row = { .t = { .size = sizeof(row.t) } };
 	struct selection columns;
-	int code = 0;
+	int code, column;
+	struct look l;
+	bool down;
 
-	if (columns_select(&columns, &types_columns, r->opt.columns, r->opt.all_columns))
+	if (columns_select(&columns, &types_columns, r->opt.columns, r->opt.all_columns) ||
+	    sort_column(r, &types_columns, &column, &down))
 		return STATUS_FAILED;
-	if (columns_selected(&columns, TYP_OBJECTS) || columns_selected(&columns, TYP_PAYLOAD))
-		code = count_all(r, &row);
-	if (!code) {
-		emit_begin(&r->out, r->command->name, shv_arena_name(r->a));
-		emit_table(&r->out, "types", &columns, EMIT_ROWS);
-		code = rows(r, &row);
-		emit_table_end(&r->out);
-		emit_end(&r->out);
-	}
-	free(row.use);
+	code = look(&l, r->a, LOOK_OBJECTS);
+	if (code < 0)
+		return complain(NULL, code);
+	emit_begin(&r->out, r->command->name, shv_arena_name(r->a));
+	emit_table(&r->out, "types", &columns, EMIT_ROWS);
+	code = sort_rows(r, type_cell, type_at, &l, l.types_n, column, down);
+	emit_table_end(&r->out);
+	tell_approximate(r, l.approximate);
+	emit_end(&r->out);
+	look_free(&l);
 	return code < 0 ? complain(NULL, code) : STATUS_FINE;
 }

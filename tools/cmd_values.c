@@ -8,7 +8,10 @@
  */
 #include "config.h"
 
+#include "tools/fields.h"
+#include "tools/look.h"
 #include "tools/shvdump.h"
+#include "tools/term.h"
 #include "tools/text.h"
 
 #include <errno.h>
@@ -27,18 +30,17 @@ struct values {
 	struct shv_value_info v;
 	uint32_t *pids;           /* by process slot, 0 = none */
 	uint32_t pids_n;
+	int size_how;             /* of --size: -1 or less, 0 that size, 1 or more; 2: any */
+	uint64_t size;
+	int creator_how;          /* of --creator: 0 dead, 1 alive, 2 anybody, 3 creator_pid */
+	uint64_t creator_pid;
+	struct progress progress;
+	uint64_t rows;            /* printed */
 	size_t content_size;
 	char content[CONTENT_MAX + 8];
 };
 
 /* ---- cells ----------------------------------------------------------------------------------------------- */
-
-static const char *kind_name(enum shv_kind kind)
-{
-	static const char *const names[] = { "", "value", "raw", "array", "raw-array", "string", "lock", "part" };
-
-	return (unsigned)kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "";
-}
 
 static void content_cell(struct values *s, struct cell *c)
 {
@@ -202,7 +204,8 @@ static int values_open(struct values *s, struct run *r, const struct selection *
 	s->run = r;
 	s->v.size = sizeof(s->v);
 	s->content_size = r->out.mode == EMIT_TABLE && !r->object ? CONTENT_SHOWN : CONTENT_MAX;
-	if (columns_selected(columns, VAL_OWNER) || columns_selected(columns, VAL_CREATOR) || r->opt.sort)
+	if (columns_selected(columns, VAL_OWNER) || columns_selected(columns, VAL_CREATOR) || r->opt.sort ||
+	    r->opt.creator)
 		return read_pids(s);
 	return 0;
 }
@@ -220,6 +223,46 @@ static bool matches(const char *pattern, const char *text)
 	return !strcmp(pattern, text) || (strchr(pattern, '*') && !fnmatch(pattern, text, 0));
 }
 
+static bool wanted_size(const struct values *s)
+{
+	uint64_t bytes = s->v.bytes;
+
+	return s->size_how == 2 || (s->size_how < 0 ? bytes <= s->size : s->size_how ? bytes >= s->size : bytes == s->size);
+}
+
+static bool wanted_creator(const struct values *s)
+{
+	const struct shv_value_info *v = &s->v;
+
+	if (s->creator_how == 3)
+		return v->creator_alive && v->creator < s->pids_n && s->pids[v->creator] == s->creator_pid;
+	return s->creator_how == 2 || v->creator_alive == (s->creator_how == 1);
+}
+
+static int parse_filters(struct values *s, const struct options *o)
+{
+	const char *size = o->size;
+	char *end;
+
+	s->size_how = s->creator_how = 2;
+	if (size) {
+		s->size_how = *size == '+' ? 1 : *size == '-' ? -1 : 0;
+		if (!text_parse_size(size + (s->size_how != 0), &s->size)) {
+			fputs("shvdump: values: --size wants a number of bytes such as 100, +4K or -1M\n", stderr);
+			return -1;
+		}
+	}
+	if (!o->creator)
+		return 0;
+	s->creator_how = !strcmp(o->creator, "alive") ? 1 : !strcmp(o->creator, "dead") ? 0 : 3;
+	s->creator_pid = s->creator_how == 3 ? strtoull(o->creator, &end, 10) : 0;
+	if (s->creator_how == 3 && (!s->creator_pid || *end)) {
+		fputs("shvdump: values: --creator wants alive, dead or the number of a process\n", stderr);
+		return -1;
+	}
+	return 0;
+}
+
 static bool wanted(const struct values *s)
 {
 	const struct options *o = &s->run->opt;
@@ -233,6 +276,8 @@ static bool wanted(const struct values *s)
 	if (o->kind && strcmp(o->kind, kind_name(v->kind)) != 0)
 		return false;
 	if (o->policy && strcmp(o->policy, v->policy) != 0)
+		return false;
+	if (!wanted_size(s) || !wanted_creator(s))
 		return false;
 	if (o->type && !matches(o->type, v->type_name) && !matches(o->type, v->format))
 		return false;
@@ -308,6 +353,7 @@ static int collect(struct values *s, int column, struct sort_key **keys, size_t 
 	*n = 0;
 	*keys = NULL;
 	while ((r = shv_value_next(s->run->a, &cursor, &s->v)) == 1) {
+		progress_step(&s->progress, cursor);
 		if (!wanted(s))
 			continue;
 		if (*n == room) {
@@ -327,6 +373,17 @@ static int collect(struct values *s, int column, struct sort_key **keys, size_t 
 	return r;
 }
 
+static bool more_rows(const struct values *s)
+{
+	return !s->run->opt.limit || s->rows < s->run->opt.limit;
+}
+
+static void one_row(struct values *s)
+{
+	s->rows++;
+	emit_row(&s->run->out, value_cell, s);
+}
+
 static int sorted_rows(struct values *s, int column, bool down)
 {
 	struct sort_key *keys;
@@ -336,8 +393,8 @@ static int sorted_rows(struct values *s, int column, bool down)
 	if (!r && n)
 		qsort(keys, n, sizeof(*keys), down ? descending : ascending);
 	for (size_t i = 0; i < n; i++) {
-		if (!r && !shv_value_describe(s->run->a, keys[i].ref, &s->v))
-			emit_row(&s->run->out, value_cell, s);
+		if (!r && more_rows(s) && !shv_value_describe(s->run->a, keys[i].ref, &s->v))
+			one_row(s);
 		free(keys[i].text);
 	}
 	free(keys);
@@ -347,41 +404,42 @@ static int sorted_rows(struct values *s, int column, bool down)
 static int rows(struct values *s)
 {
 	uint64_t cursor = 0;
-	int r;
+	int r = 0;
 
-	while ((r = shv_value_next(s->run->a, &cursor, &s->v)) == 1)
+	while (more_rows(s) && (r = shv_value_next(s->run->a, &cursor, &s->v)) == 1) {
+		progress_step(&s->progress, cursor);
 		if (wanted(s))
-			emit_row(&s->run->out, value_cell, s);
-	return r;
-}
-
-/* The column that --sort names: 0 and *column, or -1 with the reason printed. */
-static int sort_column(const char *sort, int *column, bool *down)
-{
-	*down = *sort == '-';
-	*column = columns_find(&values_columns, sort + *down, strlen(sort + *down));
-	if (*column >= 0)
-		return 0;
-	fprintf(stderr, "shvdump: values: there is no column '%s' to sort by\n", sort + *down);
-	return -1;
+			one_row(s);
+	}
+	return r < 0 ? r : 0;
 }
 
 int cmd_values(struct run *r)
 {
+	struct shv_stat st = { .size = sizeof(st) };
 	struct selection columns;
 	struct values s;
-	bool down = false;
-	int code, column = -1;
+	uint64_t before;
+	int code, column;
+	bool down;
 
 	if (columns_select(&columns, &values_columns, r->opt.columns, r->opt.all_columns) ||
-	    (r->opt.sort && sort_column(r->opt.sort, &column, &down)))
+	    sort_column(r, &values_columns, &column, &down))
 		return STATUS_FAILED;
 	code = values_open(&s, r, &columns);
+	if (!code && parse_filters(&s, &r->opt))
+		return values_close(&s), STATUS_FAILED;
+	if (!code)
+		code = shv_stat(r->a, &st);
 	if (!code) {
+		before = look_generation(r->a);
+		progress_begin(&s.progress, "objects", st.slots);
 		emit_begin(&r->out, r->command->name, shv_arena_name(r->a));
 		emit_table(&r->out, "values", &columns, EMIT_ROWS);
 		code = column >= 0 ? sorted_rows(&s, column, down) : rows(&s);
+		progress_end(&s.progress);
 		emit_table_end(&r->out);
+		emit_bool(&r->out, "approximate", look_generation(r->a) != before);
 		emit_end(&r->out);
 	}
 	values_close(&s);
@@ -462,6 +520,8 @@ int cmd_show(struct run *r)
 		emit_row(&r->out, value_cell, &s);
 		emit_table_end(&r->out);
 		if (!r->opt.columns)
+			code = fields_table_of(r, &s.v);
+		if (!r->opt.columns && !code)
 			dump_bytes(r, &s.v);
 		emit_end(&r->out);
 	}

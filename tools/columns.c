@@ -58,6 +58,9 @@ static const struct column locks_table[] = {
 	[LCK_HTID] = { "HTID", 0, RIGHT, NUMBER, false, "thread of the holder" },
 	[LCK_HCOMMAND] = { "HCOMMAND", 0, 0, TEXT, false, "command of the holder" },
 	[LCK_HALIVE] = { "HALIVE", 0, 0, BOOLEAN, false, "whether the holder's process lives" },
+	[LCK_SINCE] = { "SINCE", 0, 0, TEXT, false, "held no longer than since then: the holder's process attached" },
+	[LCK_RATE] = { "RATE", 0, RIGHT, NUMBER, false, "times a second that it was taken (wants --interval)" },
+	[LCK_HELDFOR] = { "HELDFOR", 0, RIGHT, NUMBER, false, "seconds held at the least: in both looks (wants --interval)" },
 };
 const struct columns locks_columns = TABLE(locks_table);
 
@@ -76,6 +79,10 @@ static const struct column procs_table[] = {
 	[PRC_ATTACHED] = { "ATTACHED", 0, 0, TEXT, true, "since when" },
 	[PRC_START] = { "START", 0, RIGHT, NUMBER, false, "start time of the process, clock ticks since boot" },
 	[PRC_NAMESPACE] = { "NAMESPACE", 0, RIGHT, NUMBER, false, "inode number of its pid namespace" },
+	[PRC_OBJECTS] = { "OBJECTS", 0, RIGHT, NUMBER, false, "live objects that lie on its pages" },
+	[PRC_OBJBYTES] = { "OBJBYTES", 0, RIGHT, NUMBER, false, "bytes of their blocks" },
+	[PRC_MADE] = { "MADE", 0, RIGHT, NUMBER, false, "live objects that it made" },
+	[PRC_MADEBYTES] = { "MADEBYTES", 0, RIGHT, NUMBER, false, "bytes of their blocks" },
 };
 const struct columns procs_columns = TABLE(procs_table);
 
@@ -87,6 +94,8 @@ static const struct column types_table[] = {
 	[TYP_ALIGN] = { "ALIGN", 0, RIGHT, NUMBER, true, "alignment in bytes" },
 	[TYP_OBJECTS] = { "OBJECTS", 0, RIGHT, NUMBER, true, "live objects of that type, or arrays of it" },
 	[TYP_PAYLOAD] = { "PAYLOAD", 0, RIGHT, NUMBER, true, "bytes of their payloads" },
+	[TYP_TOTAL] = { "TOTAL", 0, RIGHT, NUMBER, false, "bytes of their blocks, headers and locks included" },
+	[TYP_LEAKED] = { "LEAKED", 0, RIGHT, NUMBER, false, "of the objects: those whose creator is gone" },
 };
 const struct columns types_columns = TABLE(types_table);
 
@@ -150,6 +159,137 @@ static const struct column findings_table[] = {
 	[FND_FINDING] = { "FINDING", 0, 0, TEXT, true, "what is wrong" },
 };
 const struct columns findings_columns = TABLE(findings_table);
+
+static const struct column fields_table[] = {
+	[FLD_NAME] = { "FIELD", 0.2, 0, TEXT, true, "of the object: name of a member, or [i] of an array" },
+	[FLD_TYPE] = { "TYPE", 0.2, TRUNC, TEXT, true, "type of the member" },
+	[FLD_OFFSET] = { "OFFSET", 0, RIGHT, NUMBER, true, "in bytes from the start of the payload" },
+	[FLD_BYTES] = { "BYTES", 0, RIGHT, NUMBER, true, "bytes of the member" },
+	[FLD_VALUE] = { "VALUE", 0.3, TRUNC, TEXT, true, "content" },
+	[FLD_HEX] = { "HEX", 0.3, TRUNC, TEXT, true, "the first 16 bytes of it in hexadecimal" },
+};
+const struct columns fields_columns = TABLE(fields_table);
+
+static const struct column runs_table[] = {
+	[RUN_PAGE] = { "PAGE", 0, RIGHT, NUMBER, true, "number of the first page" },
+	[RUN_PAGES] = { "PAGES", 0, RIGHT, NUMBER, true, "how many are alike" },
+	[RUN_BYTES] = { "BYTES", 0, RIGHT, NUMBER, true, "the same in bytes" },
+	[RUN_OFFSET] = { "OFFSET", 0, RIGHT, NUMBER, false, "of the first page, in bytes from the first page of the pool" },
+	[RUN_STATE] = { "STATE", 0, 0, TEXT, true, "owned, orphaned, directory, system or free" },
+	[RUN_SLOT] = { "SLOT", 0, RIGHT, NUMBER, false, "number of the owner in the process table" },
+	[RUN_PID] = { "PID", 0, RIGHT, NUMBER, true, "process that owns them" },
+	[RUN_COMMAND] = { "COMMAND", 0, 0, TEXT, true, "its command name" },
+	[RUN_BLOCKS] = { "BLOCKS", 0, RIGHT, NUMBER, true, "orphaned: blocks that begin or end on each page" },
+};
+const struct columns runs_columns = TABLE(runs_table);
+
+static const struct column holders_table[] = {
+	[OWN_MARK] = { "MARK", 0, 0, TEXT, true, "character in the picture" },
+	[OWN_OWNER] = { "OWNER", 0.2, 0, TEXT, true, "command of the process, or what the pages are used for" },
+	[OWN_PID] = { "PID", 0, RIGHT, NUMBER, true, "process" },
+	[OWN_ALIVE] = { "ALIVE", 0, 0, BOOLEAN, true, "whether it lives" },
+	[OWN_PAGES] = { "PAGES", 0, RIGHT, NUMBER, true, "how many" },
+	[OWN_MEM] = { "MEM", 0, RIGHT, NUMBER, true, "their bytes" },
+	[OWN_SHARE] = { "SHARE", 0, RIGHT, NUMBER, true, "percent of all pages" },
+};
+const struct columns holders_columns = TABLE(holders_table);
+
+static const struct column fragments_table[] = {
+	[FRG_PAGES] = { "PAGES", 0, 0, NUMBER, true, "of the pool, up to its present end" },
+	[FRG_USED] = { "USED", 0, 0, NUMBER, true, "of these: not free" },
+	[FRG_FREE] = { "FREE", 0, 0, NUMBER, true, "of these: free" },
+	[FRG_FREERUNS] = { "FREERUNS", 0, 0, NUMBER, true, "runs that the free ones form" },
+	[FRG_LARGEST] = { "LARGEST", 0, 0, NUMBER, true, "pages of the longest free run" },
+	[FRG_SCATTER] = { "SCATTER", 0, 0, NUMBER, true, "percent of the free pages that are outside the longest run" },
+	[FRG_ORPHANED] = { "ORPHANED", 0, 0, NUMBER, true, "pages of processes that are gone, with live objects on them" },
+	[FRG_ORPHANBLOCKS] = { "ORPHANBLOCKS", 0, 0, NUMBER, true, "ends of blocks on these, about: what keeps them" },
+	[FRG_LIVE] = { "LIVE", 0, 0, NUMBER, true, "bytes of blocks with live objects" },
+	[FRG_PAYLOAD] = { "PAYLOAD", 0, 0, NUMBER, true, "bytes of their payloads" },
+	[FRG_FILLED] = { "FILLED", 0, 0, NUMBER, true, "percent of owned and orphaned pages that live blocks fill; caches are the rest" },
+	[FRG_OVERHEAD] = { "OVERHEAD", 0, 0, NUMBER, true, "percent of the live blocks that is no payload: headers, locks, rounding, names" },
+};
+const struct columns fragments_columns = TABLE(fragments_table);
+
+static const struct column leaks_table[] = {
+	[LEA_TYPE] = { "TYPE", 0.2, TRUNC, TEXT, true, "type of the objects (of one item)" },
+	[LEA_KIND] = { "KIND", 0, 0, TEXT, true, "value, raw, array, raw-array, string or lock" },
+	[LEA_BYTES] = { "BLOCK", 0, RIGHT, NUMBER, true, "bytes of the block of each" },
+	[LEA_OBJECTS] = { "OBJECTS", 0, RIGHT, NUMBER, true, "how many" },
+	[LEA_TOTAL] = { "TOTAL", 0, RIGHT, NUMBER, true, "bytes of them together" },
+	[LEA_NAMED] = { "NAMED", 0, RIGHT, NUMBER, true, "of these: published under a name, so they can be found" },
+	[LEA_LOCKED] = { "ABANDONED", 0, RIGHT, NUMBER, true, "of these: left locked by somebody who is gone" },
+	[LEA_EXAMPLE] = { "EXAMPLE", 0, RIGHT, TEXT, true, "reference of one of them, for show" },
+};
+const struct columns leaks_columns = TABLE(leaks_table);
+
+static const struct column change_table[] = {
+	[CHG_SECONDS] = { "SECONDS", 0, 0, NUMBER, true, "between the two samples" },
+	[CHG_CREATED] = { "CREATED", 0, 0, NUMBER, true, "objects made a second, about" },
+	[CHG_FREED] = { "FREED", 0, 0, NUMBER, true, "objects freed a second, about" },
+	[CHG_ACQUIRED] = { "ACQUIRED", 0, 0, NUMBER, true, "locks taken a second (those that were there in both samples)" },
+	[CHG_OBJECTS] = { "OBJECTS", 0, 0, NUMBER, true, "live objects" },
+	[CHG_LIVE] = { "LIVE", 0, 0, NUMBER, true, "bytes of their blocks" },
+	[CHG_RESIDENT] = { "RESIDENT", 0, 0, NUMBER, true, "memory that the memfd occupies" },
+	[CHG_PAGES] = { "USEDPAGES", 0, 0, NUMBER, true, "pages that are not free" },
+	[CHG_HELD] = { "HELD", 0, 0, NUMBER, true, "locks held" },
+	[CHG_WAITED] = { "WAITED", 0, 0, NUMBER, true, "locks that somebody may be waiting for" },
+	[CHG_ABANDONED] = { "ABANDONED", 0, 0, NUMBER, true, "locks whose holder is gone" },
+	[CHG_PROCESSES] = { "PROCESSES", 0, 0, NUMBER, true, "attached and alive" },
+	[CHG_DEAD] = { "DEAD", 0, 0, NUMBER, true, "dead and not yet recovered" },
+	[CHG_OBJECTSGREW] = { "OBJECTSGREW", 0, 0, NUMBER, true, "live objects more than in the first sample" },
+	[CHG_LIVEGREW] = { "LIVEGREW", 0, 0, NUMBER, true, "their bytes" },
+	[CHG_RESIDENTGREW] = { "RESIDENTGREW", 0, 0, NUMBER, true, "memory more than in the first sample" },
+};
+const struct columns change_columns = TABLE(change_table);
+
+static const struct column hot_table[] = {
+	[HOT_REF] = { "REF", 0, RIGHT, TEXT, true, "reference of the lock object, or of the value whose lock it is" },
+	[HOT_NAME] = { "NAME", 0.2, 0, TEXT, true, "its published name" },
+	[HOT_LOCK] = { "LOCK", 0, 0, TEXT, true, "lock policy" },
+	[HOT_STATE] = { "STATE", 0, 0, TEXT, true, "free, held, abandoned, condemned" },
+	[HOT_WAITERS] = { "WAITERS", 0, 0, BOOLEAN, true, "somebody may be waiting" },
+	[HOT_RATE] = { "RATE", 0, RIGHT, NUMBER, true, "times a second that it was taken" },
+	[HOT_HELDFOR] = { "HELDFOR", 0, RIGHT, NUMBER, true, "seconds that it has been held at the least" },
+	[HOT_HOLDER] = { "HOLDER", 0.2, 0, TEXT, true, "who holds, or held, it" },
+};
+const struct columns hot_columns = TABLE(hot_table);
+
+static const struct column busy_table[] = {
+	[BSY_PID] = { "PID", 0, RIGHT, NUMBER, true, "process, as it saw itself" },
+	[BSY_COMMAND] = { "COMMAND", 0, 0, TEXT, true, "its command name" },
+	[BSY_STATE] = { "STATE", 0, 0, TEXT, true, "alive, or dead and not yet recovered" },
+	[BSY_LOCKS] = { "LOCKS", 0, RIGHT, NUMBER, true, "locks that it holds" },
+	[BSY_MEM] = { "MEM", 0, RIGHT, NUMBER, true, "bytes of its pages" },
+	[BSY_CREATED] = { "CREATED", 0, RIGHT, NUMBER, true, "objects that it made, a second" },
+	[BSY_FREED] = { "FREED", 0, RIGHT, NUMBER, true, "objects that it freed, a second" },
+	[BSY_MEMGREW] = { "MEMGREW", 0, RIGHT, NUMBER, true, "bytes of pages more than in the first sample" },
+};
+const struct columns busy_columns = TABLE(busy_table);
+
+static const struct column growth_table[] = {
+	[GRO_TYPE] = { "TYPE", 0.2, TRUNC, TEXT, true, "type of objects, or of their items" },
+	[GRO_OBJECTS] = { "OBJECTS", 0, RIGHT, NUMBER, true, "live objects" },
+	[GRO_TOTAL] = { "TOTAL", 0, RIGHT, NUMBER, true, "bytes of their blocks" },
+	[GRO_OBJECTSGREW] = { "OBJECTSGREW", 0, RIGHT, NUMBER, true, "objects more than in the first sample" },
+	[GRO_TOTALGREW] = { "TOTALGREW", 0, RIGHT, NUMBER, true, "bytes more" },
+};
+const struct columns growth_columns = TABLE(growth_table);
+
+static const struct column metrics_table[] = {
+	[MET_NAME] = { "NAME", 0, 0, TEXT, true, "of the sample" },
+	[MET_TYPE] = { "TYPE", 0, 0, TEXT, true, "of its family" },
+	[MET_UNIT] = { "UNIT", 0, 0, TEXT, true, "of its family" },
+	[MET_LABELS] = { "LABELS", 0, 0, TEXT, true, "as in the text" },
+	[MET_VALUE] = { "VALUE", 0, RIGHT, NUMBER, true, "its value" },
+	[MET_HELP] = { "HELP", 0, 0, TEXT, true, "what it is" },
+};
+const struct columns metrics_columns = TABLE(metrics_table);
+
+static const struct column written_table[] = {
+	[WRT_FILE] = { "FILE", 0, 0, TEXT, true, "what was written" },
+	[WRT_BYTES] = { "BYTES", 0, RIGHT, NUMBER, true, "how much" },
+};
+const struct columns written_columns = TABLE(written_table);
 
 /* ---- choosing -------------------------------------------------------------------------------------------- */
 

@@ -33,13 +33,16 @@ enum values_column {
 };
 enum locks_column {
 	LCK_REF, LCK_NAME, LCK_OBJECT, LCK_LOCK, LCK_STATE, LCK_DEPTH, LCK_WAITERS, LCK_SEQ, LCK_HOLDER,
-	LCK_HPID, LCK_HTID, LCK_HCOMMAND, LCK_HALIVE
+	LCK_HPID, LCK_HTID, LCK_HCOMMAND, LCK_HALIVE, LCK_SINCE, LCK_RATE, LCK_HELDFOR
 };
 enum procs_column {
 	PRC_SLOT, PRC_GENERATION, PRC_PID, PRC_COMMAND, PRC_STATE, PRC_THREADS, PRC_LOCKS, PRC_PAGES,
-	PRC_MEM, PRC_CREATED, PRC_FREED, PRC_ATTACHED, PRC_START, PRC_NAMESPACE
+	PRC_MEM, PRC_CREATED, PRC_FREED, PRC_ATTACHED, PRC_START, PRC_NAMESPACE, PRC_OBJECTS, PRC_OBJBYTES,
+	PRC_MADE, PRC_MADEBYTES
 };
-enum types_column { TYP_ID, TYP_NAME, TYP_FORMAT, TYP_BYTES, TYP_ALIGN, TYP_OBJECTS, TYP_PAYLOAD };
+enum types_column {
+	TYP_ID, TYP_NAME, TYP_FORMAT, TYP_BYTES, TYP_ALIGN, TYP_OBJECTS, TYP_PAYLOAD, TYP_TOTAL, TYP_LEAKED
+};
 enum list_column {
 	LST_NAME, LST_TARGET, LST_MEMBERS, LST_HOLDERS, LST_CAPACITY, LST_FILE, LST_RESIDENT, LST_LIVE,
 	LST_OBJECTS, LST_UUID, LST_PROBLEM
@@ -52,10 +55,32 @@ enum totals_column {
 enum policies_column { POL_LOCK, POL_VALUES };
 enum pages_column { PAG_STATE, PAG_PAGES, PAG_BYTES };
 enum findings_column { FND_FINDING };
+enum fields_column { FLD_NAME, FLD_TYPE, FLD_OFFSET, FLD_BYTES, FLD_VALUE, FLD_HEX };
+enum runs_column { RUN_PAGE, RUN_PAGES, RUN_BYTES, RUN_OFFSET, RUN_STATE, RUN_SLOT, RUN_PID, RUN_COMMAND, RUN_BLOCKS };
+enum holders_column { OWN_MARK, OWN_OWNER, OWN_PID, OWN_ALIVE, OWN_PAGES, OWN_MEM, OWN_SHARE };
+enum fragments_column {
+	FRG_PAGES, FRG_USED, FRG_FREE, FRG_FREERUNS, FRG_LARGEST, FRG_SCATTER, FRG_ORPHANED, FRG_ORPHANBLOCKS, FRG_LIVE,
+	FRG_PAYLOAD, FRG_FILLED, FRG_OVERHEAD
+};
+enum leaks_column { LEA_TYPE, LEA_KIND, LEA_BYTES, LEA_OBJECTS, LEA_TOTAL, LEA_NAMED, LEA_LOCKED, LEA_EXAMPLE };
+enum change_column {
+	CHG_SECONDS, CHG_CREATED, CHG_FREED, CHG_ACQUIRED, CHG_OBJECTS, CHG_LIVE, CHG_RESIDENT, CHG_PAGES, CHG_HELD,
+	CHG_WAITED, CHG_ABANDONED, CHG_PROCESSES, CHG_DEAD, CHG_OBJECTSGREW, CHG_LIVEGREW, CHG_RESIDENTGREW
+};
+enum hot_column { HOT_REF, HOT_NAME, HOT_LOCK, HOT_STATE, HOT_WAITERS, HOT_RATE, HOT_HELDFOR, HOT_HOLDER };
+enum busy_column { BSY_PID, BSY_COMMAND, BSY_STATE, BSY_LOCKS, BSY_MEM, BSY_CREATED, BSY_FREED, BSY_MEMGREW };
+enum growth_column { GRO_TYPE, GRO_OBJECTS, GRO_TOTAL, GRO_OBJECTSGREW, GRO_TOTALGREW };
+enum metrics_column { MET_NAME, MET_TYPE, MET_UNIT, MET_LABELS, MET_VALUE, MET_HELP };
+enum written_column { WRT_FILE, WRT_BYTES };
 
 extern const struct columns values_columns, locks_columns, procs_columns, types_columns, list_columns;
 extern const struct columns totals_columns, policies_columns, pages_columns; /* overview */
 extern const struct columns findings_columns; /* check */
+extern const struct columns fields_columns; /* show */
+extern const struct columns runs_columns, holders_columns, fragments_columns; /* map */
+extern const struct columns leaks_columns;
+extern const struct columns change_columns, hot_columns, busy_columns, growth_columns; /* watch */
+extern const struct columns metrics_columns, written_columns; /* metrics, report */
 
 struct selection {
 	const struct columns *of;

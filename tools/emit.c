@@ -43,6 +43,19 @@ void cell_bool(struct cell *c, bool b)
 	c->number = b;
 }
 
+void cell_real(struct cell *c, double d)
+{
+	c->kind = CELL_REAL;
+	c->real = d;
+}
+
+void cell_growth(struct cell *c, uint64_t before, uint64_t now, bool bytes)
+{
+	c->kind = CELL_GROWTH;
+	c->growth = (int64_t)(now - before);
+	c->bytes = bytes;
+}
+
 void cell_format(struct cell *c, const char *fmt, ...)
 {
 	va_list ap;
@@ -63,8 +76,18 @@ static void list_text(const struct cell *c, char *buf, size_t size)
 		at += (size_t)snprintf(buf + at, size - at, "%s%d", i ? "," : "", (int)c->pids[i]);
 }
 
-/* The cell for people. */
-static void cell_print(const struct emit *e, const struct cell *c, char *buf, size_t size)
+static void growth_text(const struct emit *e, const struct cell *c, char *buf, size_t size)
+{
+	uint64_t n = c->growth < 0 ? 0 - (uint64_t)c->growth : (uint64_t)c->growth;
+
+	snprintf(buf, size, "%s", c->growth < 0 ? "-" : c->growth ? "+" : "");
+	if (c->bytes && !e->exact)
+		text_size(buf + strlen(buf), size - strlen(buf), n);
+	else
+		snprintf(buf + strlen(buf), size - strlen(buf), "%llu", (unsigned long long)n);
+}
+
+void cell_print(const struct emit *e, const struct cell *c, char *buf, size_t size)
 {
 	buf[0] = 0;
 	switch (c->kind) {
@@ -85,6 +108,12 @@ static void cell_print(const struct emit *e, const struct cell *c, char *buf, si
 		break;
 	case CELL_NUMBERS:
 		list_text(c, buf, size);
+		break;
+	case CELL_REAL:
+		text_real(buf, size, c->real);
+		break;
+	case CELL_GROWTH:
+		growth_text(e, c, buf, size);
 		break;
 	case CELL_NONE:
 		break;
@@ -109,6 +138,12 @@ static void cell_json(struct json *j, const char *key, const struct cell *c)
 		for (size_t i = 0; i < c->n; i++)
 			json_number(j, NULL, (uint64_t)c->pids[i]);
 		json_close(j, ']');
+		break;
+	case CELL_REAL:
+		json_real(j, key, c->real);
+		break;
+	case CELL_GROWTH:
+		json_signed(j, key, c->growth);
 		break;
 	case CELL_NONE:
 		json_null(j, key);
@@ -305,6 +340,18 @@ void emit_bool(struct emit *e, const char *key, bool b)
 {
 	if (e->mode == EMIT_JSON)
 		json_bool(&e->json, key, b);
+}
+
+void emit_number(struct emit *e, const char *key, uint64_t n)
+{
+	if (e->mode == EMIT_JSON)
+		json_number(&e->json, key, n);
+}
+
+void emit_text(struct emit *e, const char *key, const char *text)
+{
+	if (e->mode == EMIT_JSON)
+		json_string(&e->json, key, text);
 }
 
 void emit_end(struct emit *e)

@@ -29,7 +29,9 @@ enum cell_kind {
 	CELL_NUMBER,
 	CELL_SIZE,   /* a number of bytes */
 	CELL_BOOL,   /* a number, 0 or 1 */
-	CELL_NUMBERS /* pids, n of them */
+	CELL_NUMBERS, /* pids, n of them */
+	CELL_REAL,   /* a number with one decimal */
+	CELL_GROWTH  /* a difference of numbers, or of bytes: +5, -1.5K */
 };
 
 struct cell {
@@ -38,6 +40,9 @@ struct cell {
 	const char *text;         /* good until the next cell */
 	const pid_t *pids;
 	size_t n;
+	double real;
+	int64_t growth;
+	bool bytes;               /* of growth: in bytes */
 	char buf[260];            /* for text that is made for the cell */
 };
 
@@ -48,7 +53,13 @@ void cell_text(struct cell *c, const char *text); /* NULL or "" leave the cell e
 void cell_number(struct cell *c, uint64_t n);
 void cell_size(struct cell *c, uint64_t bytes);
 void cell_bool(struct cell *c, bool b);
+void cell_real(struct cell *c, double d);
+void cell_growth(struct cell *c, uint64_t before, uint64_t now, bool bytes);
 void cell_format(struct cell *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+struct emit;
+/* The cell as tables show it to people; foreign text is not yet escaped. */
+void cell_print(const struct emit *e, const struct cell *c, char *buf, size_t size);
 
 enum emit_mode { EMIT_TABLE, EMIT_RAW, EMIT_JSON };
 enum emit_shape {
@@ -78,6 +89,8 @@ void emit_row(struct emit *e, cell_of cell, void *ctx);
 void emit_table_end(struct emit *e);
 /* A fact beside the tables, for programs only. */
 void emit_bool(struct emit *e, const char *key, bool b);
+void emit_number(struct emit *e, const char *key, uint64_t n);
+void emit_text(struct emit *e, const char *key, const char *text);
 void emit_end(struct emit *e);
 
 #endif /* SHV_TOOLS_EMIT_H */

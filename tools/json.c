@@ -119,6 +119,23 @@ void json_number(struct json *j, const char *key, uint64_t n)
 	put(j, p, (size_t)(digits + sizeof(digits) - p));
 }
 
+void json_signed(struct json *j, const char *key, int64_t n)
+{
+	char s[24];
+
+	begin(j, key);
+	put(j, s, (size_t)snprintf(s, sizeof(s), "%lld", (long long)n));
+}
+
+void json_real(struct json *j, const char *key, double d)
+{
+	char s[40];
+
+	begin(j, key);
+	text_real(s, sizeof(s), d);
+	put(j, s, strlen(s));
+}
+
 void json_bool(struct json *j, const char *key, bool b)
 {
 	begin(j, key);

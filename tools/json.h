@@ -25,6 +25,8 @@ void json_open(struct json *j, const char *key, char bracket); /* '{' or '[' */
 void json_close(struct json *j, char bracket);                 /* '}' or ']' */
 void json_string(struct json *j, const char *key, const char *s); /* NULL: null. What is no UTF-8 becomes U+FFFD. */
 void json_number(struct json *j, const char *key, uint64_t n);
+void json_signed(struct json *j, const char *key, int64_t n);
+void json_real(struct json *j, const char *key, double d);
 void json_bool(struct json *j, const char *key, bool b);
 void json_null(struct json *j, const char *key);
 

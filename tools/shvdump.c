@@ -39,7 +39,7 @@ static const struct command commands[] = {
 	  .summary = "live objects, one a line",
 	  .more = "Filters are combined by 'and'. Lock objects are listed too; names and other parts of objects are not.",
 	  .columns = &values_columns,
-	  .options = OPT_COLUMNS | OPT_HELD | OPT_DEAD | OPT_FILTER | OPT_SORT,
+	  .options = OPT_COLUMNS | OPT_HELD | OPT_DEAD | OPT_FILTER | OPT_SORT | OPT_LIMIT,
 	  .one_arena = true,
 	  .run = cmd_values },
 	{ .name = "show",
@@ -54,22 +54,24 @@ static const struct command commands[] = {
 	{ .name = "locks",
 	  .operands = "[TARGET]",
 	  .summary = "lock objects, and the locks that values have for themselves",
+	  .more = "With --interval it looks twice, and knows rates (RATE) and for how long at the least a lock has been\n"
+		  "held (HELDFOR): the arena itself keeps no times. SINCE is when the holder's process attached.",
 	  .columns = &locks_columns,
-	  .options = OPT_COLUMNS | OPT_HELD | OPT_DEAD,
+	  .options = OPT_COLUMNS | OPT_HELD | OPT_DEAD | OPT_WAITERS | OPT_INTERVAL | OPT_SORT | OPT_LIMIT,
 	  .one_arena = true,
 	  .run = cmd_locks },
 	{ .name = "procs",
 	  .operands = "[TARGET]",
 	  .summary = "processes that are attached, or died attached",
 	  .columns = &procs_columns,
-	  .options = OPT_COLUMNS | OPT_DEAD,
+	  .options = OPT_COLUMNS | OPT_DEAD | OPT_SORT | OPT_LIMIT,
 	  .one_arena = true,
 	  .run = cmd_procs },
 	{ .name = "types",
 	  .operands = "[TARGET]",
 	  .summary = "types that objects have or had, and how much there is of each",
 	  .columns = &types_columns,
-	  .options = OPT_COLUMNS,
+	  .options = OPT_COLUMNS | OPT_SORT | OPT_LIMIT,
 	  .one_arena = true,
 	  .run = cmd_types },
 	{ .name = "check",
@@ -80,6 +82,41 @@ static const struct command commands[] = {
 	  .options = OPT_REPAIR,
 	  .one_arena = true,
 	  .run = cmd_check },
+	{ .name = "map",
+	  .operands = "[TARGET]",
+	  .summary = "whose the pages are, as a picture, and how fragmented the memory is",
+	  .more = "With --raw or -o: the runs of equal pages as a table, no picture.",
+	  .columns = &runs_columns,
+	  .options = OPT_COLUMNS | OPT_PICTURE,
+	  .one_arena = true,
+	  .run = cmd_map },
+	{ .name = "leaks",
+	  .operands = "[TARGET]",
+	  .summary = "live objects whose creator is gone, by type and size",
+	  .more = "That is not wrong by itself: objects may outlive those that made them. 'values --creator dead' lists them.",
+	  .columns = &leaks_columns,
+	  .options = OPT_COLUMNS | OPT_SORT | OPT_LIMIT,
+	  .one_arena = true,
+	  .run = cmd_leaks },
+	{ .name = "watch",
+	  .operands = "[TARGET]",
+	  .summary = "what changes, live: rates, hottest locks, growth, processes; press h for help",
+	  .more = "--once takes two samples and prints the difference: for scripts, with --json or --raw too.",
+	  .options = OPT_ONCE | OPT_INTERVAL | OPT_LIMIT,
+	  .one_arena = true,
+	  .run = cmd_watch },
+	{ .name = "report",
+	  .operands = "FILE.html [TARGET]",
+	  .summary = "one page for the browser, with pictures and tables; - is standard output",
+	  .one_arena = true,
+	  .object = true,
+	  .run = cmd_report },
+	{ .name = "metrics",
+	  .operands = "[TARGET]",
+	  .summary = "figures in OpenMetrics text, for Prometheus",
+	  .options = OPT_FILE,
+	  .one_arena = true,
+	  .run = cmd_metrics },
 	{ .name = "save",
 	  .operands = "FILE [TARGET]",
 	  .summary = "a snapshot in a file, which all commands take as TARGET",
@@ -126,10 +163,20 @@ static const struct {
 	{ " -t, --type TYPE      only objects of that type: name or format; * matches anything\n"
 	  " -p, --policy POLICY  only objects with that lock policy\n"
 	  " -k, --kind KIND      only value, raw, array, raw-array, string or lock\n"
-	  " -N, --name PATTERN   only named objects whose name matches, as file names do in the shell\n", OPT_FILTER },
+	  " -N, --name PATTERN   only named objects whose name matches, as file names do in the shell\n"
+	  "     --size [+|-]SIZE only payloads of that size (4K: times 1,024); +: or more, -: or less\n"
+	  "     --creator WHO    only what was made by a process that is alive, or dead, or has that PID\n", OPT_FILTER },
+	{ "     --waiters        only locks that somebody may be waiting for\n", OPT_WAITERS },
 	{ "     --locked         copy each value under its lock; one that is not to be had within a second ends it\n", OPT_LOCKED },
 	{ "     --repair         first put in order what dead processes left\n", OPT_REPAIR },
 	{ " -s, --sort COLUMN    sorted by that column; -COLUMN: largest first\n", OPT_SORT },
+	{ " -l, --limit N        at most N rows\n", OPT_LIMIT },
+	{ " -i, --interval SEC   look twice, so many seconds apart (0.01 to 3600)\n", OPT_INTERVAL },
+	{ "     --once           two samples, then print and end\n", OPT_ONCE },
+	{ "     --color[=WHEN]   colours: auto (on a terminal, and NO_COLOR is not set), always, never\n"
+	  "     --width N        characters in a row of the picture (20 to 1000)\n"
+	  "     --svg FILE       write the picture there\n", OPT_PICTURE },
+	{ "     --file FILE      write there: into a new file, then renamed, so that no reader sees half of it\n", OPT_FILE },
 	{ " -h, --help           this, or of the command\n"
 	  " -V, --version        version\n", 0 },
 };
@@ -192,7 +239,7 @@ static int usage(const char *fmt, const char *what)
 	return -1;
 }
 
-enum { KEY_HELD = 256, KEY_DEAD, KEY_LOCKED, KEY_REPAIR };
+enum { KEY_HELD = 256, KEY_DEAD, KEY_SIZE, KEY_CREATOR, KEY_WAITERS, KEY_ONCE, KEY_COLOR, KEY_WIDTH, KEY_SVG, KEY_FILE, KEY_LOCKED, KEY_REPAIR };
 
 static const struct option long_options[] = {
 	{ "json", no_argument, NULL, 'J' },
@@ -210,6 +257,16 @@ static const struct option long_options[] = {
 	{ "kind", required_argument, NULL, 'k' },
 	{ "name", required_argument, NULL, 'N' },
 	{ "sort", required_argument, NULL, 's' },
+	{ "size", required_argument, NULL, KEY_SIZE },
+	{ "creator", required_argument, NULL, KEY_CREATOR },
+	{ "waiters", no_argument, NULL, KEY_WAITERS },
+	{ "limit", required_argument, NULL, 'l' },
+	{ "interval", required_argument, NULL, 'i' },
+	{ "once", no_argument, NULL, KEY_ONCE },
+	{ "color", optional_argument, NULL, KEY_COLOR },
+	{ "width", required_argument, NULL, KEY_WIDTH },
+	{ "svg", required_argument, NULL, KEY_SVG },
+	{ "file", required_argument, NULL, KEY_FILE },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
@@ -220,9 +277,93 @@ struct request {
 	bool help, version, json, raw;
 };
 
+/* A whole number from `least` to `most`, all of the word. */
+static int number_option(const char *what, unsigned long long least, unsigned long long most, uint64_t *n)
+{
+	char *end;
+
+	errno = 0;
+	*n = strtoull(optarg, &end, 10);
+	if (!isdigit((unsigned char)*optarg) || *end || errno || *n < least || *n > most)
+		return usage(what, optarg);
+	return 0;
+}
+
+static int interval_option(struct run *r)
+{
+	char *end;
+
+	r->opt.interval = strtod(optarg, &end);
+	if (end == optarg || *end || !(r->opt.interval >= 0.01 && r->opt.interval <= 3600))
+		return usage("--interval wants seconds, from 0.01 to 3600", optarg);
+	return 0;
+}
+
+static int color_option(struct run *r)
+{
+	r->opt.color = optarg ? optarg : "always";
+	if (strcmp(r->opt.color, "auto") != 0 && strcmp(r->opt.color, "always") != 0 && strcmp(r->opt.color, "never") != 0)
+		return usage("--color wants auto, always or never", optarg);
+	return 0;
+}
+
+/* Options that look at their argument. 1: it is none of these. */
+static int option_with_check(struct run *r, struct request *q, int key)
+{
+	uint64_t n;
+	int code;
+
+	switch (key) {
+	case 'l':
+		q->used |= OPT_LIMIT;
+		return number_option("--limit wants a number, 1 or more", 1, UINT64_MAX, &r->opt.limit);
+	case 'i':
+		q->used |= OPT_INTERVAL;
+		return interval_option(r);
+	case KEY_COLOR:
+		q->used |= OPT_PICTURE;
+		return color_option(r);
+	case KEY_WIDTH:
+		q->used |= OPT_PICTURE;
+		code = number_option("--width wants a number from 20 to 1000", 20, 1000, &n);
+		r->opt.width = (unsigned)n;
+		return code;
+	default:
+		return 1;
+	}
+}
+
 static int one_option(struct run *r, struct request *q, int key)
 {
+	int code = option_with_check(r, q, key);
+
+	if (code <= 0)
+		return code;
 	switch (key) {
+	case KEY_SIZE:
+		r->opt.size = optarg;
+		q->used |= OPT_FILTER;
+		break;
+	case KEY_CREATOR:
+		r->opt.creator = optarg;
+		q->used |= OPT_FILTER;
+		break;
+	case KEY_WAITERS:
+		r->opt.waiters = true;
+		q->used |= OPT_WAITERS;
+		break;
+	case KEY_ONCE:
+		r->opt.once = true;
+		q->used |= OPT_ONCE;
+		break;
+	case KEY_SVG:
+		r->opt.svg = optarg;
+		q->used |= OPT_PICTURE;
+		break;
+	case KEY_FILE:
+		r->opt.file = optarg;
+		q->used |= OPT_FILE;
+		break;
 	case 'J':
 		q->json = true;
 		break;
@@ -354,7 +495,7 @@ static int parse(struct run *r, struct request *q, int argc, char **argv)
 	int key;
 
 	cut_program(r, &argc, argv);
-	while ((key = getopt_long(argc, argv, "Jrnbo:Ot:p:k:N:s:hV", long_options, NULL)) != -1)
+	while ((key = getopt_long(argc, argv, "Jrnbo:Ot:p:k:N:s:l:i:hV", long_options, NULL)) != -1)
 		if (one_option(r, q, key))
 			return -1;
 	if (take_words(r, argv + optind, argc - optind))
@@ -381,6 +522,13 @@ int complain(const char *what, int code)
 	text_put(stderr, *why ? why : strerror(-code));
 	fputc('\n', stderr);
 	return code == -EUCLEAN ? STATUS_DAMAGE : STATUS_FAILED;
+}
+
+void tell_approximate(struct run *r, bool approximate)
+{
+	emit_bool(&r->out, "approximate", approximate);
+	if (approximate && r->out.mode != EMIT_JSON)
+		fputs("shvdump: objects were made or freed while they were counted: the figures are approximate\n", stderr);
 }
 
 void cell_ref(struct cell *c, shv_ref ref)
@@ -411,6 +559,30 @@ const char *lock_state(bool held, bool abandoned, bool condemned)
 	if (held)
 		return "held";
 	return condemned ? "condemned" : "free";
+}
+
+const char *kind_name(enum shv_kind kind)
+{
+	static const char *const names[] = { "", "value", "raw", "array", "raw-array", "string", "lock", "part" };
+
+	return (unsigned)kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "";
+}
+
+int sort_column(const struct run *r, const struct columns *of, int *column, bool *down)
+{
+	const char *word = r->opt.sort;
+
+	*down = word && *word == '-';
+	*column = -1;
+	if (!word)
+		return 0;
+	*column = columns_find(of, word + *down, strlen(word + *down));
+	if (*column >= 0)
+		return 0;
+	fprintf(stderr, "shvdump: %s: there is no column '", r->command->name);
+	text_put(stderr, word + *down);
+	fputs("' to sort by\n", stderr);
+	return -1;
 }
 
 /* ---- main ------------------------------------------------------------------------------------------------ */

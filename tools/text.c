@@ -4,8 +4,11 @@
 
 #include "tools/text.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -23,6 +26,35 @@ void text_size(char *buf, size_t size, uint64_t bytes)
 		snprintf(buf, size, "%" PRIu64 ".%u%c", bytes, tenth, units[i]);
 	else
 		snprintf(buf, size, "%" PRIu64 "%c", bytes, units[i]);
+}
+
+void text_real(char *buf, size_t size, double d)
+{
+	bool minus = d < 0;
+	uint64_t tenths;
+
+	if (!(d > -1e15 && d < 1e15))
+		d = 0;
+	tenths = (uint64_t)((minus ? -d : d) * 10 + 0.5);
+	snprintf(buf, size, "%s%" PRIu64 ".%u", minus && tenths ? "-" : "", tenths / 10, (unsigned)(tenths % 10));
+}
+
+bool text_parse_size(const char *s, uint64_t *bytes)
+{
+	static const char units[] = "BKMGT";
+	const char *unit;
+	char *end;
+
+	errno = 0;
+	if (!isdigit((unsigned char)*s))
+		return false;
+	*bytes = strtoull(s, &end, 10);
+	if (errno)
+		return false;
+	if (!*end)
+		return true;
+	unit = strchr(units, toupper((unsigned char)*end));
+	return unit && !end[1] && !__builtin_mul_overflow(*bytes, UINT64_C(1) << (10 * (unit - units)), bytes);
 }
 
 void text_time(char *buf, size_t size, uint64_t ns)
@@ -117,6 +149,70 @@ void text_for_table(char *buf, size_t size, const char *s)
 		at += n;
 	}
 	buf[at] = 0;
+}
+
+void text_escape(char *buf, size_t size, const char *s)
+{
+	size_t at = 0;
+
+	while (*s && at + 17 < size) {
+		const char *from = s;
+		uint32_t c = text_next(&s);
+
+		for (; from < s; from++)
+			if (c == TEXT_INVALID || text_is_unsafe(c))
+				at += (size_t)snprintf(buf + at, size - at, "\\x%02x", (unsigned char)*from);
+			else
+				buf[at++] = *from;
+	}
+	buf[at] = 0;
+}
+
+void text_cut(char *buf, size_t size)
+{
+	size_t cut = size - 4;
+
+	while (cut && ((unsigned char)buf[cut] & 0xc0) == 0x80)
+		cut--;
+	memcpy(buf + cut, "...", sizeof("..."));
+}
+
+static void put_html_byte(FILE *out, char c)
+{
+	switch (c) {
+	case '<':
+		fputs("&lt;", out);
+		break;
+	case '>':
+		fputs("&gt;", out);
+		break;
+	case '&':
+		fputs("&amp;", out);
+		break;
+	case '"':
+		fputs("&quot;", out);
+		break;
+	case '\'':
+		fputs("&#39;", out);
+		break;
+	default:
+		fputc(c, out);
+		break;
+	}
+}
+
+void text_put_html(FILE *out, const char *s)
+{
+	while (*s) {
+		const char *from = s;
+		uint32_t c = text_next(&s);
+
+		for (; from < s; from++)
+			if (c == TEXT_INVALID || text_is_unsafe(c))
+				fprintf(out, "\\x%02x", (unsigned char)*from);
+			else
+				put_html_byte(out, *from);
+	}
 }
 
 void text_put(FILE *out, const char *s)

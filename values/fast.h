@@ -8,6 +8,8 @@
 
 #include "values/value_private.h"
 
+#include "base/probe.h"
+
 #include <string.h>
 
 /*
@@ -89,6 +91,7 @@ static inline __attribute__((always_inline)) void *make_fast(const struct shv_ar
 	object_publish(tc, slot, what_make(off, t->id, kind, policy), c, lead);
 	CRASH_POINT("create-published");
 	store_relaxed(&tc->thread->created, tc->thread->created + 1);
+	PROBE4(create, a->base + off + lead + SHV_HEADER_SIZE, t->id, c << 4, policy);
 	return a->base + off + lead + SHV_HEADER_SIZE;
 }
 
@@ -146,6 +149,7 @@ static inline __attribute__((always_inline)) void *make_small(const struct shv_a
 	store_release(&slot->word, (word & ~UINT64_C(0xffffffff)) | tc->live | slot_word(0, 0, SMALL_CLASS(policy), SMALL_LEAD(policy), 0));
 	CRASH_POINT("create-published");
 	store_relaxed(&tc->thread->created, tc->thread->created + 1);
+	PROBE4(create, header + 1, t->id, SMALL_CLASS(policy) << 4, policy);
 	return header + 1;
 }
 
@@ -213,6 +217,7 @@ static inline __attribute__((always_inline)) bool free_small(void *p, unsigned k
 			fence_compiler();
 			store_relaxed(&tc->thread->held, tc->thread->held - 1);
 			store_relaxed(&tc->thread->freed, tc->thread->freed + 1);
+			PROBE2(free, p, i);
 			free_with_care(tc, slot, i, (uint64_t *)p - 1, what, true);
 			return true;
 		}
@@ -228,11 +233,13 @@ static inline __attribute__((always_inline)) bool free_small(void *p, unsigned k
 		CRASH_POINT("free-held");
 		if (unlikely(load_relaxed((uint64_t *)p - 1) & (SHV_HDR_NAMED | SHV_HDR_WATCHED))) { /* pairs: P-named */
 			store_relaxed(&tc->thread->freed, tc->thread->freed + 1);
+			PROBE2(free, p, i);
 			free_with_care(tc, slot, i, (uint64_t *)p - 1, what, false);
 			return true;
 		}
 	}
 	store_relaxed(&tc->thread->freed, tc->thread->freed + 1);
+	PROBE2(free, p, i);
 	store_relaxed(&slot->what, block >> 4);
 	mag->slots[n] = i;
 	mag->n = n + 1;
@@ -445,6 +452,7 @@ static inline __attribute__((always_inline)) bool free_fast(void *p, unsigned ki
 		store_relaxed(&tc->thread->held, tc->thread->held - 1);
 	}
 	store_relaxed(&tc->thread->freed, tc->thread->freed + 1);
+	PROBE2(free, p, o.index);
 	if (unlikely(waiters || (load_relaxed(o.header) & SHV_HDR_NAMED))) { /* pairs: P-named */
 		free_with_care(tc, o.slot, o.index, o.header, o.what, waiters);
 		return true;

@@ -314,3 +314,19 @@ SHV_API int shv_type_next(shv_arena *a, uint64_t *cursor, struct shv_type_info *
 	}
 	return 0;
 }
+
+SHV_API const shv_type *shv_type_of_id(shv_arena *a, uint32_t id)
+{
+	struct shv_type_text text;
+	const shv_type *t;
+	struct shv_view v;
+	int r = view_open(&v, a, __func__, false);
+
+	if (r)
+		return null_with(r);
+	r = type_text_of(v.base, v.g, id, &text);
+	if (r == -ENOENT)
+		return fail_null(r, "%s: the arena has no type %u: ask shv_type_next()", __func__, id);
+	t = type_by_id(v.base, v.g, id);
+	return t ? t : null_with(fail_by(-errno, __func__));
+}

@@ -8,6 +8,8 @@
  */
 #include "values/fast.h"
 
+#include "base/probe.h"
+
 #include <string.h>
 #include <time.h>
 
@@ -202,7 +204,9 @@ static int builtin_acquire(struct lock_target *t, bool try_only, const struct ti
 		return 0;
 	if (!try_only && !lock_is_gone(load_relaxed(t->word)))
 		slow_path(t->tc); /* we may wait: what others are waiting for from us goes first */
+	PROBE3(lock_slow, t->word, t->tc->me, try_only);
 	r = lock_acquire_slow(t->word, t->tc->me, (enum lock_flavour)t->policy, try_only, deadline, &host, t);
+	PROBE3(lock_done, t->word, t->tc->me, r);
 	CRASH_POINT("lock-taken-late");
 	if (r >= 0)
 		return remember(t, r);

@@ -212,6 +212,7 @@ void *object_make(const struct object_plan *p)
 		return null_with(r);
 	}
 	store_relaxed(&k.tc->thread->created, k.tc->thread->created + 1);
+	PROBE4(create, p->a->base + k.off + k.s.lead + SHV_HEADER_SIZE, k.type, k.s.block, k.policy);
 	return p->a->base + k.off + k.s.lead + SHV_HEADER_SIZE;
 }
 
@@ -324,6 +325,7 @@ int object_free(void *p, unsigned kinds, const char *who)
 	if (unlikely(load_relaxed(o.header) & SHV_HDR_NAMED)) /* pairs: P-named */
 		name_forget(tc, o.index | (uint64_t)(slot_gen(o.word) - 1) << 32);
 	store_relaxed(&tc->thread->freed, tc->thread->freed + 1);
+	PROBE2(free, p, o.index);
 	object_send_home(tc, o.index, o.word, o.what, waiters);
 	return 0;
 }

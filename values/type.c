@@ -453,3 +453,37 @@ SHV_API const shv_type *shv_type_struct(const char *name, size_t size, const str
 	t = code ? null_with(code) : make_struct(size, &all);
 	return t && name ? type_named(t, name) : t;
 }
+
+SHV_API size_t shv_type_members(const shv_type *t)
+{
+	if (t)
+		return t->kind == TYPE_STRUCT ? t->count : 0;
+	(void)fail_null(-EINVAL, "shv_type_members: t is NULL: pass a type such as SHV_INT");
+	return 0;
+}
+
+SHV_API int shv_type_member(const shv_type *t, size_t i, struct shv_field *out)
+{
+	const struct type_field *f;
+
+	if (!t || !out)
+		return fail(-EINVAL, "shv_type_member: %s is NULL", t ? "out" : "t");
+	if (out->size && out->size < sizeof(*out))
+		return fail(-EINVAL, "shv_type_member: out->size is %zu: set it to sizeof(struct shv_field)", out->size);
+	if (t->kind != TYPE_STRUCT || i >= t->count)
+		return fail(-ERANGE, "shv_type_member: i is %zu, and type '%s' has %zu members: ask shv_type_members()", i, t->name,
+			    t->kind == TYPE_STRUCT ? t->count : (size_t)0);
+	f = &t->fields[i];
+	out->name = f->name;
+	out->type = f->type;
+	out->offset = f->offset;
+	out->extent = f->type->size;
+	return 0;
+}
+
+SHV_API ssize_t shv_type_text(const shv_type *t, const void *p, char *buf, size_t size)
+{
+	if (!t || !p || (!buf && size))
+		return fail(-EINVAL, "shv_type_text: %s is NULL", !t ? "t" : !p ? "p" : "buf");
+	return type_print(t, p, 1, false, buf, size);
+}

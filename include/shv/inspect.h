@@ -26,6 +26,7 @@
 #include <shv/arena.h>
 #include <shv/export.h>
 #include <shv/lock.h>
+#include <shv/type.h>
 #include <shv/value.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -188,6 +189,15 @@ struct shv_type_info {
 };
 /* The next type: the basic ones, then those that were made. Since: 0.1 */
 SHV_API int shv_type_next(shv_arena *a, uint64_t *cursor, struct shv_type_info *out);
+
+/*
+ * The type of a number that shv_value_info or shv_type_info gave, for shv_type_member() and shv_type_text(). It lives as long as
+ * the process.
+ * Returns: the type; NULL with errno EINVAL (no attachment), ENOENT (the arena has no such type), EUCLEAN (what it says of it
+ * contradicts itself), ENOMEM.
+ * Since: 0.1
+ */
+SHV_API const shv_type *shv_type_of_id(shv_arena *a, uint32_t id);
 
 /* Called by shv_check() for each finding; what is a sentence. */
 typedef void (*shv_check_report)(void *ctx, const char *what);

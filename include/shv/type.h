@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <wchar.h>
 
 SHV_BEGIN_DECLS
@@ -126,6 +127,24 @@ SHV_API size_t shv_type_align(const shv_type *t);
 SHV_API const char *shv_type_format(const shv_type *t);
 /* Its name: the C name of a basic type, the given name of a structure, else the format. Since: 0.1 */
 SHV_API const char *shv_type_name(const shv_type *t);
+
+/* How many members a structure type has; 0 for any other type, and with errno EINVAL for NULL. Since: 0.1 */
+SHV_API size_t shv_type_members(const shv_type *t);
+/*
+ * Member i of a structure type, in the order of the offsets. out->name is NULL for one without a name; out->type is the type of
+ * the member as a whole, an array type for an array, and out->extent is its bytes.
+ * Returns: 0; -EINVAL (t or out is NULL, or out->size is not known), -ERANGE (t has no so many members, or is no structure).
+ * Since: 0.1
+ */
+SHV_API int shv_type_member(const shv_type *t, size_t i, struct shv_field *out);
+/*
+ * Print one object of the type as text: "42", "[1, 2]", "{x=1, y=2}", "'A'". p: its shv_type_size(t) bytes, which need not be
+ * aligned. At most `size` bytes of buf are written, NUL included.
+ * Returns: the length, as snprintf; where that is far beyond `size` it is not found out, and the result is some length >= size.
+ *          -EINVAL: t or p is NULL, or buf is and size is not 0.
+ * Since: 0.1
+ */
+SHV_API ssize_t shv_type_text(const shv_type *t, const void *p, char *buf, size_t size);
 
 #ifdef __cplusplus
 SHV_END_DECLS

@@ -136,6 +136,14 @@ static struct promise {
 	MAY("shv_type_align", EINVAL),
 	MAY("shv_type_format", EINVAL),
 	MAY("shv_type_name", EINVAL),
+	MAY("shv_type_members", EINVAL),
+	MAY("shv_type_member", EINVAL),
+	MAY("shv_type_member", ERANGE),
+	MAY("shv_type_text", EINVAL),
+	MAY("shv_type_of_id", EINVAL),
+	MAY("shv_type_of_id", ENOENT),
+	MAYBE("shv_type_of_id", EUCLEAN, NOT_FROM_OUTSIDE),
+	MAYBE("shv_type_of_id", ENOMEM, NOT_FROM_OUTSIDE),
 	MAKING("shv_value_new"),
 	MAY("shv_value_new", EPROTONOSUPPORT),
 	MAY("shv_value_new", ENOTSUP),
@@ -1098,6 +1106,8 @@ START_TEST(wrong_arguments_beside_the_arena_are_refused)
 	WALK_REFUSED(shv_process_next, process);
 	WALK_REFUSED(shv_run_next, run);
 	WALK_REFUSED(shv_type_next, type);
+	REFUSED_NULL("shv_type_of_id", ENOENT, shv_type_of_id(arena, 31));
+	REFUSED_NULL("shv_type_of_id", ENOENT, shv_type_of_id(arena, UINT32_MAX));
 	REFUSED("shv_value_describe", EINVAL, shv_value_describe(arena, ref, NULL));
 	REFUSED("shv_value_describe", EINVAL, shv_value_describe(arena, ref, &info));
 	REFUSED("shv_value_describe", EINVAL, shv_value_describe(arena, 0, &(struct shv_value_info){ 0 }));
@@ -1171,7 +1181,20 @@ START_TEST(types_are_refused)
 	REFUSED_NULL("shv_type_align", EINVAL, shv_type_align(NULL));
 	REFUSED_NULL("shv_type_format", EINVAL, shv_type_format(NULL));
 	REFUSED_NULL("shv_type_name", EINVAL, shv_type_name(NULL));
-	made(shv_type_struct("pair", sizeof(struct pair), fields, 2));
+	made(t = shv_type_struct("pair", sizeof(struct pair), fields, 2));
+	REFUSED_NULL("shv_type_members", EINVAL, shv_type_members(NULL));
+	bad[0] = fields[0];
+	REFUSED("shv_type_member", EINVAL, shv_type_member(NULL, 0, bad));
+	REFUSED("shv_type_member", EINVAL, shv_type_member(t, 0, NULL));
+	bad[0].size = 1;
+	REFUSED("shv_type_member", EINVAL, shv_type_member(t, 0, bad));
+	bad[0].size = sizeof(bad[0]);
+	REFUSED("shv_type_member", ERANGE, shv_type_member(t, 2, bad));
+	REFUSED("shv_type_member", ERANGE, shv_type_member(SHV_INT, 0, bad));
+	REFUSED("shv_type_text", EINVAL, shv_type_text(NULL, bad, NULL, 0));
+	REFUSED("shv_type_text", EINVAL, shv_type_text(SHV_INT, NULL, NULL, 0));
+	REFUSED("shv_type_text", EINVAL, shv_type_text(SHV_INT, bad, NULL, 1));
+	REFUSED_NULL("shv_type_of_id", EINVAL, shv_type_of_id(NULL, 1));
 	REFUSED_NULL("shv_type_struct", EINVAL, shv_type_struct("pair", sizeof(struct pair), NULL, 2));
 	REFUSED_NULL("shv_type_struct", EINVAL, shv_type_struct("pair", sizeof(struct pair), fields, 0));
 	REFUSED_NULL("shv_type_struct", EINVAL, shv_type_struct("pair", 8, fields, 2));

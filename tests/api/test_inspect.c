@@ -527,6 +527,53 @@ START_TEST(types_are_listed_basic_ones_first)
 }
 END_TEST
 
+struct body {
+	double at[2];
+	char tag;
+	struct {
+		int32_t n;
+		short s;
+	} in;
+};
+
+START_TEST(the_members_of_a_type_are_told_by_name)
+{
+	const struct body b = { { 0.5, -1 }, 'x', { 7, 8 } };
+	const shv_type *inner = shv_type_parse("T{i:n:h:s:}"), *t, *seen;
+	const struct shv_field fields[] = { SHV_FIELD(struct body, at, SHV_DOUBLE), SHV_FIELD(struct body, tag, SHV_CHAR),
+					    SHV_FIELD(struct body, in, inner) };
+	struct shv_field f = { .size = sizeof(f) };
+	shv_value *v;
+	char text[32];
+
+	ck_assert_ptr_nonnull(inner);
+	t = shv_type_struct("body", sizeof(b), fields, 3);
+	ck_assert_msg(t, "%s", shv_errmsg());
+	v = shv_value_new(arena, t, &b, SHV_NONE);
+	ck_assert_msg(v, "%s", shv_errmsg());
+	seen = shv_type_of_id(arena, about(arena, v).type);
+	ck_assert_ptr_eq(seen, t);
+	ck_assert_uint_eq(shv_type_members(seen), 3);
+	ck_assert_uint_eq(shv_type_members(SHV_INT), 0);
+	for (size_t i = 0; i < 3; i++) {
+		static const char *const wanted[] = { "[0.5, -1]", "'x'", "{n=7, s=8}" };
+
+		ck_assert_int_eq(shv_type_member(seen, i, &f), 0);
+		ck_assert_str_eq(f.name, fields[i].name);
+		ck_assert_uint_eq(f.offset, fields[i].offset);
+		ck_assert_uint_eq(f.extent, fields[i].extent);
+		ck_assert_uint_eq(shv_type_size(f.type), f.extent);
+		ck_assert_int_eq(shv_type_text(f.type, (const char *)&b + f.offset, text, sizeof(text)),
+				 (int)strlen(wanted[i]));
+		ck_assert_str_eq(text, wanted[i]);
+	}
+	ck_assert_uint_eq(shv_type_members(f.type), 2);
+	ck_assert_int_eq(shv_type_text(seen, &b, text, 8), 38);
+	ck_assert_str_eq(text, "{at=[0.");
+	ck_assert_ptr_eq(shv_type_of_id(arena, 8), SHV_INT);
+}
+END_TEST
+
 /* ---- who looks --------------------------------------------------------------------------------------------------- */
 
 START_TEST(a_read_only_visitor_sees_the_same_and_changes_nothing)
@@ -621,7 +668,8 @@ int main(void)
 					      a_lock_of_the_dead_is_abandoned_before_and_after_recovery,
 					      values_show_the_lock_that_they_share, NULL };
 	const TTest *const rest[] = { processes_are_listed_alive_and_dead, runs_are_the_pool_without_gaps,
-					     types_are_listed_basic_ones_first, NULL };
+					     types_are_listed_basic_ones_first,
+					     the_members_of_a_type_are_told_by_name, NULL };
 	const TTest *const looking[] = { a_read_only_visitor_sees_the_same_and_changes_nothing,
 					 wrong_arguments_are_told, NULL };
 	Suite *suite = suite_create("inspect");

@@ -256,7 +256,7 @@ try 'output that cannot be written is an error' to_full_device
 # --- help, manual, completion say the same --------------------------------------------
 
 commands=$("$dump" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
-is "$(wc -w <<<"$commands" | tr -d ' ')" 11 'there are eleven commands'
+is "$(wc -w <<<"$commands" | tr -d ' ')" "$(sed -n 's/^	local commands=.\([a-z ]*\).$/\1/p' "$SHV_SRCDIR/tools/shvdump.bash-completion" | wc -w | tr -d ' ')" 'completion has as many commands'
 long_options() { grep -oE -- '--[a-z-]+' | grep -vx -- '--' | sort -u; }
 for command in $commands; do
 	"$dump" "$command" --help >"$work/help" || ok 1 "$command --help"
@@ -265,13 +265,26 @@ for command in $commands; do
 		- "$SHV_SRCDIR/tools/shvdump.bash-completion" "$command" | long_options)" \
 		"$(sed -n '/^Options:/,/^$/p' "$work/help" | grep -oE -- '^ *(-., )? *--[a-z-]+' | long_options)" \
 		"completion has the options of $command"
+	if command -v zsh >/dev/null; then
+		is "$(zsh -fc '_shvdump_print=1; . "$1"; words=(shvdump "$2" -); CURRENT=3; _shvdump' - \
+			"$SHV_SRCDIR/tools/shvdump.zsh-completion" "$command" | long_options)" \
+			"$(sed -n '/^Options:/,/^$/p' "$work/help" | grep -oE -- '^ *(-., )? *--[a-z-]+' | long_options)" \
+			"completion for zsh has the options of $command"
+	else
+		skip "completion for zsh has the options of $command" 'there is no zsh'
+	fi
 done
+long=$(sed -n '/^static const struct option long_options/,/^};/s/.*{ "\([a-z-]*\)",.*/--\1/p' "$SHV_SRCDIR/tools/shvdump.c" | sort -u)
+is "$(for command in $commands; do "$dump" "$command" --help | sed -n '/^Options:/,/^$/p' | grep -oE -- '^ *(-., )? *--[a-z-]+'; done | long_options)" \
+	"$long" 'help tells of every option in the code, and of no other'
 for option in $(for command in $commands; do "$dump" "$command" --help; done | grep -oE -- '--[a-z-]+' | sort -u); do
 	grep -qF -- "${option//-/\\-}" "$SHV_SRCDIR/tools/shvdump.1" || ok 1 "the manual has no $option"
 done
 try 'the version is told' "$dump" --version
 if command -v man >/dev/null; then
-	is "$(man --warnings -l "$SHV_SRCDIR/tools/shvdump.1" 2>&1 >/dev/null)" '' 'the manual has no faults'
+	for page in "$SHV_SRCDIR"/tools/shvdump*.1; do
+		is "$(man --warnings -l "$page" 2>&1 >/dev/null)" '' "the manual has no faults: ${page##*/}"
+	done
 fi
 
 # --- looking disturbs nothing ---------------------------------------------------------

@@ -48,6 +48,7 @@ struct stage {
 	shv_arena *a;
 	shv_value *v[MANY + 8];
 	void *raw;
+	shv_lock *lock;
 	bool thread_is_there;
 	struct {
 		long acknowledged; /* what the child says is done */
