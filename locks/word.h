@@ -120,7 +120,7 @@ static inline bool lock_release_biased(uint64_t *word, uint32_t me)
 
 	if (unlikely((uint32_t)w != me) || unlikely(!shv_lock_biased))
 		return false;
-	store_release(word, (w & LOCK_SEQ_MASK) + LOCK_SEQ_ONE); /* pairs: P-lock, P-waiters */
+	store_release(word, (w & LOCK_SEQ_MASK) + LOCK_SEQ_ONE); /* pairs: P-lock; pairs: P-waiters */
 	return true;
 }
 

@@ -153,8 +153,15 @@ static inline __attribute__((always_inline)) void *make_small(const struct shv_a
 	return header + 1;
 }
 
-/* The free lock word is taken for good, the slot is ours then: a store will do. False: not free, or the object is gone. */
-static inline __attribute__((always_inline)) bool small_unlock_for_good(struct shv_tc *tc, uint64_t *lock, struct shv_slot_shm *slot, uint64_t word)
+/* The same on another process's page: LIVE becomes GONE(me), and the slot is pushed on the owner's list. False: nothing was done. */
+bool free_small_foreign(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t index, uint64_t *header, uint64_t word, uint64_t what) HIDDEN;
+
+/*
+ * The free lock word is taken for good, the slot is ours then: a store will do. next: state and process that the slot gets. False: not
+ * free, or the object is gone.
+ */
+static inline __attribute__((always_inline)) bool small_take_for_good(struct shv_tc *tc, uint64_t *lock, struct shv_slot_shm *slot, uint64_t word,
+								      uint64_t next)
 {
 	uint64_t w = load_acquire(lock);
 
@@ -176,7 +183,7 @@ static inline __attribute__((always_inline)) bool small_unlock_for_good(struct s
 		return false;
 	}
 	/* Nobody changes the slot of a LIVE object whose own lock another holds. */
-	store_release(&slot->word, (word & ~UINT64_C(0xffffffff)) + (tc->held | UINT64_C(1) << SHV_SLOT_GEN_SHIFT) +
+	store_release(&slot->word, (word & ~UINT64_C(0xffffffff)) + (next | UINT64_C(1) << SHV_SLOT_GEN_SHIFT) +
 					   slot_word(0, 0, SMALL_CLASS(SHV_POL_RECURSIVE), SMALL_LEAD(SHV_POL_RECURSIVE), 0));
 	CRASH_POINT("free-held");
 	return true;
@@ -204,12 +211,15 @@ static inline __attribute__((always_inline)) bool free_small(void *p, unsigned k
 	n = mag->n;
 	if (unlikely(((uint32_t)word & ~(uint32_t)(SHV_SLOT_PROC_MASK << SHV_SLOT_PROC_SHIFT)) != shape) ||
 	    unlikely((what & ~(SHV_WHAT_TYPE_MASK << SHV_WHAT_TYPE_SHIFT)) != (what_make(0, 0, kind, policy) | block >> 4)) || unlikely(block & 15) ||
-	    unlikely(load_acquire(&tc->page_map[(block - tc->data_off) >> SHV_PAGE_SHIFT]) != tc->own) || unlikely(n == mag->cap) ||
 	    unlikely(slot_gen(word) >= SHV_SLOT_GEN_MAX - 1)) /* a used-up slot is for the long way */
+		return false;
+	if (unlikely(load_acquire(&tc->page_map[(block - tc->data_off) >> SHV_PAGE_SHIFT]) != tc->own))
+		return free_small_foreign(tc, slot, i, (uint64_t *)p - 1, word, what);
+	if (unlikely(n == mag->cap))
 		return false;
 	if (SMALL_LOCKED(policy)) {
 		uint64_t *lock = (uint64_t *)p - 2;
-		if (unlikely(!small_unlock_for_good(tc, lock, slot, word)))
+		if (unlikely(!small_take_for_good(tc, lock, slot, word, tc->held)))
 			return false;
 		lw = load_relaxed(lock);
 		/* Whoever announces itself between these two lines sleeps one poll too long, and then finds the object gone. */

@@ -345,3 +345,33 @@ void free_with_care(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t index
 	store_release(&slot->word, gone);
 	object_send_home(tc, index, gone, what, waiters);
 }
+
+bool free_small_foreign(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t index, uint64_t *header, uint64_t word, uint64_t what)
+{
+	const uint32_t gone = (uint32_t)slot_word(SHV_SLOT_GONE, tc->proc, 0, 0, 0);
+	uint64_t next = (slot_with(word, SHV_SLOT_GONE, tc->proc)) + (UINT64_C(1) << SHV_SLOT_GEN_SHIFT), *lock = header - 1, w;
+	bool waiters = false;
+
+	if (hdr_policy(load_relaxed(header)) == SHV_POL_RECURSIVE) {
+		if (!small_take_for_good(tc, lock, slot, word, gone))
+			return false;
+		w = load_relaxed(lock);
+		w = exchange_acq_rel(lock, ((w & LOCK_SEQ_MASK) + LOCK_SEQ_ONE) | LOCK_OWNER_GONE);
+		fence_compiler();
+		store_relaxed(&tc->thread->held, tc->thread->held - 1);
+		waiters = w & LOCK_WAITERS;
+		if (waiters)
+			lock_wake(lock, INT32_MAX);
+	} else {
+		if (!cas64(&slot->word, &word, next))
+			return false;
+		fence_after_rmw();
+		CRASH_POINT("free-withdrawn-foreign");
+	}
+	if (unlikely(load_relaxed(header) & SHV_HDR_NAMED)) /* pairs: P-named */
+		name_forget(tc, index | (uint64_t)(slot_gen(next) - 1) << 32);
+	store_relaxed(&tc->thread->freed, tc->thread->freed + 1);
+	PROBE2(free, header + 1, index);
+	object_send_home(tc, index, next, what, waiters);
+	return true;
+}
