@@ -78,6 +78,13 @@ SHV_API shv_value *shv_value_new(shv_arena *a, const shv_type *type, const void 
 	return value_new_other(a, type, init, &lock);
 }
 
+SHV_API shv_value *shv_value_new_recursive(shv_arena *a, const shv_type *type, const void *init)
+{
+	void *v = make_small(a, type, init, SHV_KIND_VALUE, SHV_POL_RECURSIVE);
+
+	return likely(v != NULL) ? v : value_new_other(a, type, init, &SHV_RECURSIVE);
+}
+
 SHV_API int shv_value_free(shv_value *v)
 {
 	return likely(free_small(v, SHV_KIND_VALUE, SHV_POL_RECURSIVE)) ? 0 : value_free_other(v);
