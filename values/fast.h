@@ -14,11 +14,12 @@
 
 /*
  * A free lock word whose sequence begins far from those of earlier objects at this place, so that a waiter who looked at one of
- * them cannot take this word for it; and never a zero, which is what most other things begin with. From the generation, which is at hand: the old word would be a cache miss.
+ * them cannot take this word for it; and never a zero, which is what most other things begin with. From the slot and its generation,
+ * which are at hand: the old word would be a cache miss. Both, for another slot of the same generation may get the block.
  */
-static inline uint64_t first_word(uint64_t slot_word_)
+static inline uint64_t first_word(uint32_t index, uint64_t slot_word_)
 {
-	return (uint64_t)((slot_gen(slot_word_) + 1) * UINT32_C(2654435761)) << 32;
+	return (((slot_word_ & LOCK_SEQ_MASK) | index) * UINT64_C(0x9e3779b97f4a7c15) & LOCK_SEQ_MASK) | UINT64_C(1) << 63;
 }
 
 static inline struct shv_slot_shm *tc_slot(const struct shv_tc *tc, uint32_t i)
@@ -84,7 +85,7 @@ static inline __attribute__((always_inline)) void *make_fast(const struct shv_ar
 	off = what_offset(load_relaxed(&slot->what));
 	header = (uint64_t *)(void *)(tc->base + off + lead);
 	if (locked)
-		store_relaxed(header - 1, first_word(load_relaxed(&slot->word)));
+		store_relaxed(header - 1, first_word(i, load_relaxed(&slot->word)));
 	store_relaxed(header, hdr_make(i, kind, policy, lead));
 	write_payload(header + 1, init, t->size);
 	CRASH_POINT("create-written");
@@ -131,7 +132,7 @@ static inline __attribute__((always_inline)) void *make_small(const struct shv_a
 	word = load_relaxed(&slot->word);
 	header = (uint64_t *)(void *)(tc->base + off + SMALL_LEAD(policy));
 	if (SMALL_LOCKED(policy))
-		store_relaxed(header - 1, first_word(word));
+		store_relaxed(header - 1, first_word(i, word));
 	store_relaxed(header, (uint64_t)HEADER_REST(kind, policy, SMALL_LEAD(policy)) << 32 | i);
 	x = 0;
 	if (likely(init != NULL)) {
@@ -291,7 +292,7 @@ static inline __attribute__((always_inline)) void *make_array_fast(const struct 
 	header = (uint64_t *)(void *)(tc->base + off + lead);
 	store_relaxed((uint64_t *)(void *)(tc->base + off), items);
 	if (SMALL_LOCKED(policy))
-		store_relaxed(header - 1, first_word(word));
+		store_relaxed(header - 1, first_word(i, word));
 	store_relaxed(header, (uint64_t)HEADER_REST(kind, policy, lead) << 32 | i);
 	if (bytes <= 8)
 		header[1] = 0;

@@ -90,7 +90,7 @@ static int make_lock(struct making *k, uint64_t *header)
 	case SHV_POL_RECURSIVE:
 	case SHV_POL_PLAIN:
 	case SHV_POL_HANDOFF:
-		store_relaxed(word, first_word(load_relaxed(&slot_fast(k->tc->m->base, &k->tc->m->geo, k->slot)->word)));
+		store_relaxed(word, first_word(k->slot, load_relaxed(&slot_fast(k->tc->m->base, &k->tc->m->geo, k->slot)->word)));
 		break;
 	case SHV_POL_SHARED:
 		store_relaxed(word, k->link);

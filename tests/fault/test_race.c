@@ -545,6 +545,79 @@ START_TEST(a_block_whose_freer_was_killed_before_its_push_is_used_once)
 }
 END_TEST
 
+/* ---- a block, and the word of its lock as it was, are somebody else's -------------------------------------------------------- */
+
+enum { ELSEWHERE = SHV_SLOTS_PER_CHUNK, FRESH = 5000 };
+
+/* By reference: what it takes the lock of must be that value, whatever lies there by then. */
+static int takes_it_by_reference(struct stage *s)
+{
+	shv_value *v;
+	int r = shv_ref_acquire(s->a, s->shared->ref[0], &v);
+
+	return r >= 0 ? GOT : r == -ESTALE ? BUSY : OTHER;
+}
+
+/* Another value in the block of the first, with a slot of its own, but of the same generation; nobody has taken its lock yet. */
+static void make_another_in_its_place(struct stage *s)
+{
+	shv_ref old = s->shared->ref[0];
+	shv_value *v = NULL;
+	long x = 5;
+
+	ck_assert_int_eq(shv_value_free(s->v[0]), 0);
+	ck_assert_int_eq(shv_arena_trim(s->a), 0); /* slot and block part */
+	for (int k = 0; k < ELSEWHERE; k++) /* of another size: they take all slots that were used before */
+		ck_assert_ptr_nonnull(shv_raw_array_new(s->a, SHV_LONG, 20, NULL));
+	for (int k = 0; k < FRESH && v != s->v[0]; k++)
+		ck_assert_ptr_nonnull(v = shv_value_new(s->a, SHV_LONG, &x, SHV_RECURSIVE));
+	ck_assert_msg(v == s->v[0], "the block was not to be had");
+	ck_assert_uint_ne((uint32_t)shv_ref_of(v), (uint32_t)old);
+	ck_assert_uint_eq(shv_ref_of(v) >> 32, old >> 32);
+}
+
+/* A taker is stopped after i instructions, and goes on when its value's block is another's. True if it was in time; *n: how far it came. */
+static bool block_reused_meanwhile(unsigned long i, unsigned long *n)
+{
+	struct stage s = { 0 };
+	uint64_t before, after;
+	bool in_time;
+	int status;
+	pid_t pid;
+
+	fresh(&s);
+	ck_assert_ptr_nonnull(s.v[0] = SHV_VALUE(s.a, long, 1));
+	s.shared->ref[0] = shv_ref_of(s.v[0]);
+	before = word_of(s.v[0]);
+	pid = traced(&s, takes_it_by_reference);
+	*n = step(&s, pid, before, i);
+	in_time = word_of(s.v[0]) == before;
+	if (in_time)
+		make_another_in_its_place(&s);
+	after = word_of(s.v[0]);
+	ck_assert(!ptrace(PTRACE_DETACH, pid, NULL, NULL));
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == (in_time ? BUSY : GOT), "step %lu: the taker came to %x", i, (unsigned)status);
+	ck_assert_msg(!in_time || word_of(s.v[0]) == after, "step %lu: the lock of another value was taken: %llx, now %llx", i,
+		      (unsigned long long)after, (unsigned long long)word_of(s.v[0]));
+	ck_assert_int_ge(shv_arena_recover(s.a, NULL), 0);
+	ck_assert_int_eq(shv_check(s.a, report, "block reused"), 0);
+	done_with(&s);
+	return in_time;
+}
+
+START_TEST(a_lock_is_not_taken_of_what_lies_in_the_block_of_a_freed_value)
+{
+	unsigned long n, all, done = 0, stride = getenv("SHV_SLOW") ? 1 : 2;
+
+	(void)block_reused_meanwhile(1000000, &all);
+	for (unsigned long i = all > 100 ? all - 100 : 0; i <= all; i += stride)
+		done += block_reused_meanwhile(i, &n);
+	fprintf(stderr, "# %lu instructions, the block used again before %lu of the last ones\n", all, done);
+	ck_assert_uint_gt(done, 5);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("race");
@@ -556,6 +629,7 @@ int main(void)
 	tcase_add_test(t, a_lock_is_not_taken_from_a_new_thread_with_the_number_of_the_dead);
 	tcase_add_test(t, a_freer_does_not_push_on_the_list_of_whoever_has_the_process_slot_now);
 	tcase_add_test(t, a_block_whose_freer_was_killed_before_its_push_is_used_once);
+	tcase_add_test(t, a_lock_is_not_taken_of_what_lies_in_the_block_of_a_freed_value);
 	suite_add_tcase(suite, t);
 	return run_suite(suite);
 }
