@@ -618,6 +618,146 @@ START_TEST(a_lock_is_not_taken_of_what_lies_in_the_block_of_a_freed_value)
 }
 END_TEST
 
+/* ---- the owner of a small value frees it, and stands somewhere in that; others act meanwhile ----------------------------- */
+
+/* Its magazine has room and the short way is open; stops once more before the call that is looked at. */
+static int frees_its_own(struct stage *s)
+{
+	shv_value *v[MANY];
+	int r;
+
+	for (int round = 0; round < 3; round++) {
+		for (int k = 0; k < MANY; k++)
+			REQUIRE(v[k] = SHV_VALUE(s->a, long, 1));
+		for (int k = 0; k < MANY; k++)
+			REQUIRE(!shv_value_free(v[k]));
+	}
+	REQUIRE(v[0] = SHV_VALUE(s->a, long, 1));
+	s->shared->ref[0] = shv_ref_of(v[0]);
+	raise(SIGSTOP);
+	r = shv_value_free(v[0]);
+	s->shared->acknowledged = 1;
+	return r == 0 ? GOT : r == -EBUSY ? BUSY : OTHER;
+}
+
+/* What the other does to the value, and what then must have become of the free. NULL in place of v: it is gone already. */
+struct meddler {
+	const char *name;
+	int (*act)(shv_value *v);          /* its result */
+	int (*free_must)(int r);           /* GOT, BUSY or OTHER */
+	void (*undo)(shv_value *v, int r); /* when the freer has ended */
+};
+
+static int publishes(shv_value *v)
+{
+	return shv_publish(v, "it");
+}
+static int tries(shv_value *v)
+{
+	return shv_try_acquire(v);
+}
+static int takes_and_gives(shv_value *v)
+{
+	int r = shv_try_acquire(v);
+
+	return r ? r : shv_release(v);
+}
+static int frees_too(shv_value *v)
+{
+	return shv_value_free(v);
+}
+static int got_anyway(int r)
+{
+	(void)r;
+	return GOT;
+}
+static int busy_if_taken(int r)
+{
+	return r >= 0 ? BUSY : GOT;
+}
+static int gone_if_freed(int r)
+{
+	return r == 0 ? OTHER : GOT;
+}
+static void nothing_to_undo(shv_value *v, int r)
+{
+	(void)v;
+	(void)r;
+}
+static void give_and_free(shv_value *v, int r)
+{
+	if (r < 0)
+		return;
+	ck_assert_msg(shv_release(v) == 0, "%s", shv_errmsg());
+	ck_assert_msg(shv_value_free(v) == 0, "%s", shv_errmsg());
+}
+
+static const struct meddler meddlers[] = {
+	{ "publish", publishes, got_anyway, nothing_to_undo },
+	{ "take", tries, busy_if_taken, give_and_free },
+	{ "take and give", takes_and_gives, got_anyway, nothing_to_undo },
+	{ "free", frees_too, gone_if_freed, nothing_to_undo },
+};
+
+/* True: the freer was in time to be met in the call. *acted: the other could do what it wanted. */
+static bool freer_met(const struct meddler *m, unsigned long i, bool *acted)
+{
+	struct stage s = { 0 };
+	int status, r = -ESTALE;
+	struct shv_stat st;
+	shv_value *v;
+	bool in_time;
+	pid_t pid;
+
+	fresh(&s);
+	warm_child(&s);
+	pid = traced(&s, frees_its_own);
+	ck_assert(!ptrace(PTRACE_CONT, pid, NULL, NULL));
+	ck_assert_int_eq(waitpid(pid, &status, __WALL), pid);
+	ck_assert_msg(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP, "the freer came to %x", (unsigned)status);
+	for (unsigned long k = 0; k < i && !s.shared->acknowledged; k++) {
+		ck_assert(!ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL));
+		ck_assert_int_eq(waitpid(pid, &status, __WALL), pid);
+		ck_assert(WIFSTOPPED(status));
+	}
+	in_time = !s.shared->acknowledged;
+	v = shv_deref(s.a, s.shared->ref[0]);
+	if (v)
+		r = m->act(v);
+	*acted = r >= 0;
+	ck_assert(!ptrace(PTRACE_DETACH, pid, NULL, NULL));
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == m->free_must(r), "%s (%d) before step %lu: the free ended with %x", m->name, r, i,
+		      (unsigned)status);
+	m->undo(v, r);
+	ck_assert_msg(!shv_deref(s.a, s.shared->ref[0]), "%s before step %lu: the value is there", m->name, i);
+	st = (struct shv_stat){ .size = sizeof(st) };
+	ck_assert_int_eq(shv_stat(s.a, &st), 0); /* before the recovery, which would sweep */
+	ck_assert_msg(!st.objects && !st.names, "%s before step %lu: %lu objects, %lu names", m->name, i, (unsigned long)st.objects,
+		      (unsigned long)st.names);
+	ck_assert_int_ge(shv_arena_recover(s.a, NULL), 0);
+	ck_assert_int_eq(shv_check(s.a, report, (void *)(uintptr_t)m->name), 0);
+	nothing_is_left(s.a, m->name, (unsigned)i);
+	done_with(&s);
+	return in_time;
+}
+
+START_TEST(a_freer_of_a_small_value_is_met_anywhere)
+{
+	const struct meddler *m = &meddlers[_i];
+	unsigned long i = 0, stride = getenv("SHV_SLOW") ? 1 : 3, done = 0;
+	bool acted;
+
+	while (freer_met(m, i, &acted)) {
+		done += acted;
+		i += stride;
+	}
+	fprintf(stderr, "# %s: %lu instructions, done before %lu of them\n", m->name, i, done);
+	ck_assert_uint_gt(i, 100);
+	ck_assert_uint_gt(done, 10);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("race");
@@ -629,7 +769,11 @@ int main(void)
 	tcase_add_test(t, a_lock_is_not_taken_from_a_new_thread_with_the_number_of_the_dead);
 	tcase_add_test(t, a_freer_does_not_push_on_the_list_of_whoever_has_the_process_slot_now);
 	tcase_add_test(t, a_block_whose_freer_was_killed_before_its_push_is_used_once);
+	suite_add_tcase(suite, t);
+	t = tcase_create("meet");
+	tcase_set_timeout(t, 120);
 	tcase_add_test(t, a_lock_is_not_taken_of_what_lies_in_the_block_of_a_freed_value);
+	tcase_add_loop_test(t, a_freer_of_a_small_value_is_met_anywhere, 0, sizeof(meddlers) / sizeof(meddlers[0]));
 	suite_add_tcase(suite, t);
 	return run_suite(suite);
 }
