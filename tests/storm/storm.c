@@ -7,11 +7,12 @@
  *     version; where a dead actor had begun something, before or after it, or half of it if the lock tells of the death
  *   - nothing else is there; names lead where they should; counters and pairs have as much as was acknowledged, and at
  *     the most one for each death more
- *   - shv_check() finds nothing
+ *   - texts have as many letters as were acknowledged, and at the most one for each death more
+ *   - shv_check() finds nothing, nor in a snapshot that is taken while everybody is moving
  *   - in the end, when everything is freed, all pages are back
  *
  * Options: --break=WHAT damages something behind the history's back, to show that the tester sees it: lost, content, extra,
- * total, pair, name, lock, page. --help. Environment: STORM_SECONDS (60), STORM_KILLS (no limit), STORM_WORKERS (3), STORM_SEED.
+ * total, pair, text, name, lock, page. --help. Environment: STORM_SECONDS (60), STORM_KILLS (no limit), STORM_WORKERS (3), STORM_SEED.
  * Exit status: 0 = no finding, 1 = a finding, 2 = the storm could not be run.
  */
 #define _GNU_SOURCE
@@ -82,13 +83,14 @@ static struct storm {
 	/* The history. */
 	struct fate fate[CELLS];
 	struct record_list unread[MAX_ACTORS]; /* read from the logs, not applied yet */
-	uint32_t counted[COUNTERS], paired[PAIRS];
+	uint32_t counted[COUNTERS], paired[PAIRS], written[TEXTS]; /* since the last look */
+	char image[64];     /* path of snapshots */
 	uint64_t counter_base[COUNTERS], pair_base[PAIRS];
 	struct pending pending[MAX_ACTORS];
 	struct { struct pending p; uint32_t number; } dead[4096];
 	unsigned dead_n;
 
-	uint64_t kills, looks, operations, uncertain, stops, adopted;
+	uint64_t kills, looks, snapshots, operations, uncertain, stops, adopted;
 } s;
 
 /* ---- findings ------------------------------------------------------------------------------------------ */
@@ -130,6 +132,7 @@ __attribute__((noreturn, format(printf, 1, 2))) static void finding(const char *
 		pause();
 	}
 	kill_all();
+	unlink(s.image);
 	_exit(1);
 }
 
@@ -447,6 +450,13 @@ static void apply(const struct record *r)
 	case OP_PAIR:
 		s.paired[r->cell]++;
 		break;
+	case OP_PAIRS:
+		for (unsigned k = 0; k < PAIRS; k++)
+			s.paired[k] += r->cell >> k & 1;
+		break;
+	case OP_TEXT:
+		s.written[r->cell]++;
+		break;
 	}
 }
 
@@ -496,6 +506,9 @@ static bool is_fixture(shv_ref ref)
 			return true;
 	for (unsigned i = 0; i < PAIRS; i++)
 		if (s.b->pairs[i] == ref)
+			return true;
+	for (unsigned i = 0; i < TEXTS; i++)
+		if (s.b->texts[i] == ref)
 			return true;
 	return false;
 }
@@ -612,7 +625,7 @@ static void settle(unsigned k, const struct pending *p)
 }
 
 /* What dead actors had begun with cells, counters and pairs. */
-static void settle_the_dead(uint32_t maybe_counted[COUNTERS], uint32_t maybe_paired[PAIRS], bool visited[CELLS])
+static void settle_the_dead(uint32_t maybe_counted[COUNTERS], uint32_t maybe_paired[PAIRS], uint32_t maybe_written[TEXTS], bool visited[CELLS])
 {
 	for (unsigned i = 0; i < s.dead_n; i++) {
 		const struct pending *p = &s.dead[i].p;
@@ -621,6 +634,10 @@ static void settle_the_dead(uint32_t maybe_counted[COUNTERS], uint32_t maybe_pai
 			maybe_counted[p->r.cell]++;
 		if (p->is && p->r.op == OP_PAIR)
 			maybe_paired[p->r.cell]++;
+		for (unsigned k = 0; p->is && p->r.op == OP_PAIRS && k < PAIRS; k++)
+			maybe_paired[k] += p->r.cell >> k & 1;
+		if (p->is && p->r.op == OP_TEXT)
+			maybe_written[p->r.cell]++;
 		if (p->is && p->r.op == OP_VISIT)
 			visited[p->r.cell] = true;
 	}
@@ -688,6 +705,54 @@ static void compare_totals(const uint32_t maybe_counted[COUNTERS], const uint32_
 	}
 }
 
+/* Then they begin again. */
+static void compare_texts(const uint32_t maybe_written[TEXTS])
+{
+	for (unsigned k = 0; k < TEXTS; k++) {
+		shv_value *v = shv_deref(s.a, s.b->texts[k]);
+		size_t len = 0;
+		char *text = shv_string_dup(v, &len);
+		if (!text)
+			finding("text %u cannot be read: %s", k, shv_errmsg());
+		if (len < s.written[k] || len > (size_t)s.written[k] + maybe_written[k])
+			finding("text %u has %zu letters; %u acknowledged, %u not", k, len, s.written[k], maybe_written[k]);
+		for (size_t i = 0; i < len; i++)
+			if (text[i] != letter_of(k))
+				finding("text %u: letter %zu of %zu is %d", k, i, len, text[i]);
+		free(text);
+		if (shv_string_set(v, "") < 0)
+			finding("text %u cannot be written: %s", k, shv_errmsg());
+		s.written[k] = 0;
+	}
+}
+
+/* While everybody is moving, dies, or stands still. */
+static void take_a_snapshot(void)
+{
+	shv_arena *image;
+	int n, r = shv_arena_snapshot(s.looks % 16 ? s.look : s.a, s.image, 0);
+
+	if (r)
+		finding("shv_arena_snapshot returned %d: %s", r, shv_errmsg());
+	image = shv_arena_open(s.image, 0);
+	if (!image)
+		finding("a snapshot cannot be opened: %s", shv_errmsg());
+	n = shv_check(image, on_check, (void *)(uintptr_t)"a snapshot");
+	if (n)
+		finding("shv_check of a snapshot returned %d", n);
+	for (unsigned k = 0; k < TEXTS; k++) {
+		char *text = shv_string_dup(shv_deref(image, s.b->texts[k]), NULL);
+		if (!text)
+			finding("text %u cannot be read in a snapshot: %s", k, shv_errmsg());
+		for (const char *c = text; *c; c++)
+			if (*c != letter_of(k))
+				finding("text %u is not whole in a snapshot", k);
+		free(text);
+	}
+	NEED(shv_arena_detach(image) == 0, "detach");
+	s.snapshots++;
+}
+
 /* ---- showing that it can fail ---------------------------------------------------------------------------------- */
 
 /* One about which nothing is uncertain. */
@@ -744,6 +809,8 @@ static void do_damage(const bool visited[CELLS])
 	} else if (!strcmp(what, "pair")) {
 		x = shv_deref(s.a, s.b->pairs[0]);
 		x[1]++;
+	} else if (!strcmp(what, "text")) {
+		shv_string_append(shv_deref(s.a, s.b->texts[1]), "bb");
 	} else if (!strcmp(what, "name")) {
 		name_text(some_value(visited, false, true)->id, text);
 		shv_unpublish(s.a, text);
@@ -759,7 +826,7 @@ static void do_damage(const bool visited[CELLS])
 
 static void look_at_everything(void)
 {
-	static uint32_t maybe_counted[COUNTERS], maybe_paired[PAIRS];
+	static uint32_t maybe_counted[COUNTERS], maybe_paired[PAIRS], maybe_written[TEXTS];
 	static bool visited[CELLS];
 	unsigned live = 0;
 	struct shv_stat st;
@@ -767,7 +834,10 @@ static void look_at_everything(void)
 
 	memset(maybe_counted, 0, sizeof(maybe_counted));
 	memset(maybe_paired, 0, sizeof(maybe_paired));
+	memset(maybe_written, 0, sizeof(maybe_written));
 	memset(visited, 0, sizeof(visited));
+	if (s.looks % 8 == 0)
+		take_a_snapshot();
 	pause_all();
 	apply_logs();
 	check("before recovery");
@@ -775,16 +845,17 @@ static void look_at_everything(void)
 	if (r < 0)
 		finding("shv_arena_recover returned %d", r);
 	list_objects();
-	settle_the_dead(maybe_counted, maybe_paired, visited);
+	settle_the_dead(maybe_counted, maybe_paired, maybe_written, visited);
 	do_damage(visited);
 	for (unsigned k = 0; k < CELLS; k++) {
 		compare_cell(k, visited[k]);
 		live += s.fate[k].id != 0;
 	}
 	compare_totals(maybe_counted, maybe_paired);
+	compare_texts(maybe_written);
 	st = stat_of(s.look);
-	if (st.objects != live + COUNTERS + PAIRS + LOCKS)
-		finding("%llu objects are there, not %u", (unsigned long long)st.objects, live + COUNTERS + PAIRS + LOCKS);
+	if (st.objects != live + COUNTERS + PAIRS + TEXTS + LOCKS)
+		finding("%llu objects are there, not %u", (unsigned long long)st.objects, live + COUNTERS + PAIRS + TEXTS + LOCKS);
 	check("after recovery");
 	s.dead_n = 0;
 	s.looks++;
@@ -818,6 +889,12 @@ static void set_up(void)
 	for (unsigned i = 0; i < PAIRS; i++)
 		s.b->pairs[i] = shv_ref_of(shv_array_new(s.a, SHV_UINT64, 2, NULL, i < 3 ? own[i] :
 						SHV_SHARED(shv_deref(s.a, s.b->locks[COMMON_LOCKS]))));
+	for (unsigned i = 0; i < TEXTS; i++)
+		s.b->texts[i] = shv_ref_of(shv_string_new(s.a, "", i < 3 ? own[i] : i == 3 ? SHV_SHARED(shv_deref(s.a, s.b->locks[0])) : SHV_NONE));
+	snprintf(s.image, sizeof(s.image), "/tmp/shv-storm-XXXXXX");
+	fd = mkstemp(s.image);
+	NEED(fd >= 0, "mkstemp");
+	close(fd);
 }
 
 static bool over(void)
@@ -877,7 +954,7 @@ static void account(void)
 
 	NEED(shv_arena_trim(s.a) == 0, "trim");
 	st = stat_of(s.look);
-	if (st.objects || st.names || st.pages_orphaned || st.going || pages_used(&st) > pages_used(&s.before))
+	if (st.objects || st.parts || st.names || st.pages_orphaned || st.going || pages_used(&st) > pages_used(&s.before))
 		finding("in the end %llu objects, %llu names, %llu orphaned pages, %llu pages in use (%llu before)", (unsigned long long)st.objects,
 			(unsigned long long)st.names, (unsigned long long)st.pages_orphaned, (unsigned long long)pages_used(&st),
 			(unsigned long long)pages_used(&s.before));
@@ -906,7 +983,7 @@ int main(int argc, char **argv)
 	if (argc == 2 && !strncmp(argv[1], "--break=", 8)) {
 		s.damage = argv[1] + 8;
 	} else if (argc > 1) {
-		printf("usage: storm [--break=lost|content|extra|total|pair|name|lock|page]\n"
+		printf("usage: storm [--break=lost|content|extra|total|pair|text|name|lock|page]\n"
 		       "environment: STORM_SECONDS STORM_KILLS STORM_WORKERS STORM_SEED STORM_HOLD\n");
 		return argc == 2 && !strcmp(argv[1], "--help") ? 0 : 2;
 	}
@@ -936,8 +1013,9 @@ int main(int argc, char **argv)
 	}
 	clear_away();
 	account();
-	printf("storm: %llu kills, %llu stops, %llu records, %llu looks, %llu operations cut short, %llu values found unannounced, %.1f s: no finding\n",
+	unlink(s.image);
+	printf("storm: %llu kills, %llu stops, %llu records, %llu looks, %llu operations cut short, %llu values found unannounced, %llu snapshots, %.1f s: no finding\n",
 	       (unsigned long long)s.kills, (unsigned long long)s.stops, (unsigned long long)s.operations, (unsigned long long)s.looks,
-	       (unsigned long long)s.uncertain, (unsigned long long)s.adopted, seconds_gone());
+	       (unsigned long long)s.uncertain, (unsigned long long)s.adopted, (unsigned long long)s.snapshots, seconds_gone());
 	return 0;
 }

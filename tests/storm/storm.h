@@ -27,6 +27,7 @@
 #define MAX_ACTORS (MAX_WORKERS * ACTORS_EACH)
 #define COUNTERS 6u
 #define PAIRS 4u
+#define TEXTS 5u            /* strings; the last one has no lock */
 #define COMMON_LOCKS 3u     /* that values share; the last pair has one to itself */
 #define LOCKS (COMMON_LOCKS + 1)
 #define LAST_VERSION 50000u
@@ -90,15 +91,21 @@ static inline uint64_t word_of(uint64_t id, uint32_t version, size_t i)
 	return i ? mix(first + i) : first;
 }
 
+/* A text has as many of its letters as were appended since the last look. */
+static inline char letter_of(unsigned text)
+{
+	return (char)('a' + text);
+}
+
 /* ---- the board ---- */
 
-enum op { OP_NOTHING, OP_CREATE, OP_FREE, OP_SET, OP_PUBLISH, OP_UNPUBLISH, OP_VISIT, OP_COUNT, OP_PAIR, OPS };
+enum op { OP_NOTHING, OP_CREATE, OP_FREE, OP_SET, OP_PUBLISH, OP_UNPUBLISH, OP_VISIT, OP_COUNT, OP_PAIR, OP_PAIRS, OP_TEXT, OPS };
 enum phase { PHASE_BEGUN, PHASE_DONE, PHASE_REFUSED };
 
 struct record {
 	uint64_t seq;       /* in the order of all logs */
 	uint8_t op, phase;
-	uint32_t cell;      /* or counter, or pair */
+	uint32_t cell;      /* or counter, pair, text; OP_PAIRS: a bit for each */
 	uint32_t version;   /* OP_SET: the one that it becomes */
 	uint64_t id, ref;
 };
@@ -125,7 +132,7 @@ struct board {
 	struct gate pause;  /* grows: a pause is wanted when odd */
 	struct gate paused; /* grows with each actor that begins to wait, or ends */
 	bool stop;          /* everybody ends */
-	shv_ref counters[COUNTERS], pairs[PAIRS], locks[LOCKS];
+	shv_ref counters[COUNTERS], pairs[PAIRS], texts[TEXTS], locks[LOCKS];
 	struct cell cells[CELLS];
 	struct log logs[MAX_ACTORS];
 };

@@ -16,6 +16,7 @@ struct actor {
 	struct rng rng;
 	unsigned lives;
 	uint64_t ids;
+	uint64_t seen[COUNTERS]; /* counters only grow */
 	pthread_t thread;
 };
 
@@ -191,7 +192,7 @@ static void change_by(struct actor *me, struct cell *c, uint64_t *p, uint32_t ve
 			store_held(c, p, version);
 		return;
 	}
-	switch (rng_below(&me->rng, word ? 4 : 2)) {
+	switch (rng_below(&me->rng, word ? 4 : 3)) {
 	case 0:
 		content_of(c->id, version, words);
 		r = told(c, shv_set((shv_value *)p, words, bytes));
@@ -207,6 +208,11 @@ static void change_by(struct actor *me, struct cell *c, uint64_t *p, uint32_t ve
 		r = shv_release((shv_value *)p);
 		break;
 	case 2:
+		if (!word) {
+			content_of(c->id, version, words);
+			r = told(c, shv_set_slice((shv_value *)p, 0, n, words, bytes));
+			break;
+		}
 		r = told(c, shv_add((shv_value *)p, 1, &now));
 		NEED(r < 0 || (uint64_t)now == word_of(c->id, version, 0), "the sum is %llx", (unsigned long long)now);
 		break;
@@ -357,6 +363,128 @@ static void pair(struct actor *me)
 	say(me, OP_PAIR, PHASE_DONE, k, 0, 0, 0);
 }
 
+static shv_value *fixture(struct actor *me, shv_ref ref)
+{
+	shv_value *v = shv_deref(me->a, ref);
+
+	NEED(v, "a counter, pair or text is gone");
+	return v;
+}
+
+/* Several pairs at once; a pair may be named twice. Which of them somebody died with is not said. */
+static void pairs(struct actor *me)
+{
+	uint32_t mask = 1 + (uint32_t)rng_below(&me->rng, (1u << PAIRS) - 1);
+	unsigned n = 0, first = (unsigned)rng_below(&me->rng, PAIRS);
+	shv_value *list[PAIRS + 1];
+	int r;
+
+	for (unsigned i = 0; i < PAIRS; i++)
+		if (mask >> (first + i) % PAIRS & 1)
+			list[n++] = fixture(me, me->b->pairs[(first + i) % PAIRS]);
+	list[n] = list[rng_below(&me->rng, n)];
+	n += rng_next(&me->rng) % 4 == 0;
+	say(me, OP_PAIRS, PHASE_BEGUN, mask, 0, 0, 0);
+	r = shv_acquire_all(list, n);
+	NEED(r >= 0, "acquire_all: %d", r);
+	for (unsigned k = 0; k < PAIRS; k++) {
+		volatile uint64_t *x = mask >> k & 1 ? shv_value_data(shv_deref(me->a, me->b->pairs[k])) : NULL;
+		if (!x)
+			continue;
+		NEED(x[0] == x[1] || (r == SHV_RECOVERED && x[0] == x[1] + 1), "of %x, pair %u: %llu and %llu, %s", mask, k,
+		     (unsigned long long)x[0], (unsigned long long)x[1], r ? "inherited" : "and no holder died");
+		if (x[0] != x[1])
+			x[1] = x[0];
+		x[0]++;
+		if (rng_next(&me->rng) % 16 == 0)
+			sched_yield();
+		x[1]++;
+	}
+	NEED(shv_release_all(list, n) == 0, "release_all");
+	say(me, OP_PAIRS, PHASE_DONE, mask, 0, 0, 0);
+}
+
+#define TEXT_MOST 100000u
+
+/* One letter more: appended, or, where the lock can be taken more than once, read, changed and written under it. */
+static void append(struct actor *me)
+{
+	uint32_t k = (uint32_t)rng_below(&me->rng, TEXTS);
+	static __thread char text[TEXT_MOST];
+	shv_value *v = fixture(me, me->b->texts[k]);
+	char letter = letter_of(k);
+	ssize_t len;
+	int r;
+
+	say(me, OP_TEXT, PHASE_BEGUN, k, 0, 0, 0);
+	if (k == 0 && rng_next(&me->rng) % 2) {
+		r = shv_acquire(v);
+		NEED(r >= 0, "acquire: %d", r);
+		len = shv_string_get(v, text, sizeof(text));
+		NEED(len >= 0 && len < (ssize_t)sizeof(text) - 1, "the length of text %u is %zd", k, len);
+		text[len] = letter;
+		r = shv_string_set_n(v, text, (size_t)len + 1);
+		NEED(r >= 0 && shv_release(v) == 0, "writing text %u: %d", k, r);
+	} else {
+		r = shv_string_append_n(v, &letter, 1);
+		NEED(r >= 0, "appending to text %u: %d", k, r);
+	}
+	say(me, OP_TEXT, PHASE_DONE, k, 0, 0, 0);
+}
+
+static void read_text(struct actor *me)
+{
+	uint32_t k = (uint32_t)rng_below(&me->rng, TEXTS);
+	static __thread char text[TEXT_MOST];
+	shv_value *v = fixture(me, me->b->texts[k]);
+	ssize_t len = rng_next(&me->rng) % 2 ? shv_string_peek(v, text, sizeof(text)) : shv_string_get(v, text, sizeof(text));
+
+	if (len == -EAGAIN)
+		return;
+	NEED(len >= 0 && len < (ssize_t)sizeof(text), "reading text %u: %zd", k, len);
+	for (ssize_t i = 0; i < len; i++)
+		NEED(text[i] == letter_of(k), "text %u: letter %zd of %zd is %d", k, i, len, text[i]);
+	NEED(text[len] == 0, "text %u does not end", k);
+}
+
+/* Until a counter is another; they only grow. */
+static void wait_for_one(struct actor *me)
+{
+	uint32_t k = (uint32_t)rng_below(&me->rng, COUNTERS);
+	shv_value *v = fixture(me, me->b->counters[k]);
+	const struct timespec moment = { 0, 300000 };
+	uint64_t seen, now;
+	int r = shv_peek(v, &seen, sizeof(seen));
+
+	if (r == -EAGAIN)
+		return;
+	NEED(r >= 0, "looking at a counter: %d", r);
+	r = shv_wait(v, &seen, sizeof(seen), &moment);
+	NEED(r == 0 || r == -ETIMEDOUT, "waiting: %d", r);
+	if (r)
+		return;
+	r = shv_peek(v, &now, sizeof(now));
+	NEED(r == -EAGAIN || (r >= 0 && now > seen), "counter %u was %llu, was waited for, and is %llu (%d)", k, (unsigned long long)seen,
+	     (unsigned long long)now, r);
+}
+
+/* All counters in one call. */
+static void read_counters(struct actor *me)
+{
+	shv_value *v[COUNTERS];
+	uint64_t now[COUNTERS];
+	int r;
+
+	for (unsigned k = 0; k < COUNTERS; k++)
+		v[k] = fixture(me, me->b->counters[k]);
+	r = shv_values_get(v, COUNTERS, now, sizeof(now[0]));
+	NEED(r >= 0, "reading counters: %d", r);
+	for (unsigned k = 0; k < COUNTERS; k++) {
+		NEED(now[k] >= me->seen[k], "counter %u goes backwards", k);
+		me->seen[k] = now[k];
+	}
+}
+
 static void housekeeping(struct actor *me)
 {
 	int r = rng_next(&me->rng) % 2 ? shv_arena_trim(me->a) : shv_arena_recover(me->a, NULL);
@@ -377,10 +505,20 @@ static void *act(void *arg)
 			on_a_cell(me, words);
 		else if (dice < 700)
 			visit(me);
-		else if (dice < 850)
+		else if (dice < 820)
 			count(me);
-		else if (dice < 998)
+		else if (dice < 900)
 			pair(me);
+		else if (dice < 940)
+			pairs(me);
+		else if (dice < 970)
+			append(me);
+		else if (dice < 985)
+			read_text(me);
+		else if (dice < 986)
+			wait_for_one(me);
+		else if (dice < 998)
+			read_counters(me);
 		else
 			housekeeping(me);
 	}
