@@ -17,6 +17,7 @@
 # memory within one process. Data files go into EXTRA_DIST.
 
 unit_tests = \
+	%D%/unit/test_generation \
 	%D%/unit/test_smoke \
 	%D%/unit/test_type \
 	%D%/unit/test_type_ctypes \
