@@ -41,6 +41,11 @@ static inline uint32_t lock_depth(uint64_t w) /* additional acquisitions of a re
 {
 	return (uint32_t)((w & LOCK_DEPTH_MASK) >> LOCK_DEPTH_SHIFT);
 }
+/* How often its holder has taken it. Who is freeing the object has taken it once. */
+static inline uint32_t lock_times(uint64_t w)
+{
+	return (w & LOCK_DEPTH_MASK) == LOCK_FREEING ? 1 : lock_depth(w) + 1;
+}
 /* Taken by a thread: neither free, nor free after a death, nor gone. */
 static inline bool lock_is_held(uint64_t w)
 {

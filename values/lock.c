@@ -415,7 +415,7 @@ int target_holder(struct lock_target *t, struct shv_holder *out)
 			return 0;
 		owner_describe(t->o.at.base, t->o.at.geo, lock_owner(w), &h);
 		h.alive = !place_owner_dead(&t->o.at, lock_owner(w));
-		h.depth = lock_depth(w) + 1;
+		h.depth = lock_times(w);
 	} else if (!t->ops) {
 		return t->policy >= SHV_POL_USER ? -ENOTSUP : 0;
 	} else if (!t->ops->holder) {

@@ -481,7 +481,7 @@ void view_lock_word(const struct shv_view *v, uint64_t word, struct view_lock *o
 	}
 	if (!lock_is_held(word))
 		return;
-	out->depth = lock_depth(word) + 1;
+	out->depth = lock_times(word);
 	out->acquisitions++;
 	(void)owner_describe(v->base, v->g, lock_owner(word), &out->holder);
 	out->holder.depth = out->depth;

@@ -662,6 +662,20 @@ static int takes_and_gives(shv_value *v)
 
 	return r ? r : shv_release(v);
 }
+/* Whoever is freeing it has taken its lock once. */
+static int asks_who(shv_value *v)
+{
+	struct shv_lock_info info = { .size = sizeof(info) };
+	struct shv_holder h = { .size = sizeof(h) };
+	shv_arena *a = shv_arena_of(v);
+	uint64_t cursor = 0;
+	int r = shv_value_holder(v, &h);
+
+	ck_assert_msg(r != 1 || h.depth == 1, "the holder has it %u times", h.depth);
+	while (shv_lock_next(a, &cursor, &info) == 1)
+		ck_assert_msg(info.depth <= 1, "the lock is held %u times", info.depth);
+	return r;
+}
 static int frees_too(shv_value *v)
 {
 	return shv_value_free(v);
@@ -696,6 +710,7 @@ static const struct meddler meddlers[] = {
 	{ "publish", publishes, got_anyway, nothing_to_undo },
 	{ "take", tries, busy_if_taken, give_and_free },
 	{ "take and give", takes_and_gives, got_anyway, nothing_to_undo },
+	{ "ask", asks_who, got_anyway, nothing_to_undo },
 	{ "free", frees_too, gone_if_freed, nothing_to_undo },
 };
 
