@@ -11,6 +11,7 @@
 #define MANY 40
 #include "fault/scenarios.h"
 
+#include <sched.h>
 #include <sys/ptrace.h>
 
 static void fresh(struct stage *s)
@@ -676,6 +677,44 @@ static int asks_who(shv_value *v)
 		ck_assert_msg(info.depth <= 1, "the lock is held %u times", info.depth);
 	return r;
 }
+/* A third one waits for the lock, if it is not to be had at once. */
+static pid_t waiter;
+
+static int is_waited_for(shv_value *v)
+{
+	static const struct timespec long_enough = { 30, 0 };
+	const uint64_t *word = (uint64_t *)(void *)v - 2;
+	int status, r;
+
+	waiter = fork();
+	ck_assert_int_ge(waiter, 0);
+	if (!waiter) {
+		alarm(60);
+		r = shv_acquire_for(v, &long_enough);
+		if (r == 0)
+			r = shv_release(v);
+		_exit(r == 0 || r == -ESTALE || r == -EINVAL ? 0 : 1);
+	}
+	while (!(load_acquire(word) & LOCK_WAITERS)) {
+		if (waitpid(waiter, &status, WNOHANG) == waiter) {
+			ck_assert_int_eq(status, 0);
+			waiter = 0;
+			break;
+		}
+		sched_yield();
+	}
+	return 0;
+}
+static void waiter_has_ended(shv_value *v, int r)
+{
+	int status;
+
+	(void)v;
+	if (r < 0 || !waiter)
+		return;
+	ck_assert_int_eq(waitpid(waiter, &status, 0), waiter);
+	ck_assert_msg(!status, "the waiter ended with %x", (unsigned)status);
+}
 static int frees_too(shv_value *v)
 {
 	return shv_value_free(v);
@@ -711,6 +750,7 @@ static const struct meddler meddlers[] = {
 	{ "take", tries, busy_if_taken, give_and_free },
 	{ "take and give", takes_and_gives, got_anyway, nothing_to_undo },
 	{ "ask", asks_who, got_anyway, nothing_to_undo },
+	{ "wait", is_waited_for, got_anyway, waiter_has_ended },
 	{ "free", frees_too, gone_if_freed, nothing_to_undo },
 };
 
