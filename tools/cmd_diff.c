@@ -13,7 +13,6 @@
 #include "tools/text.h"
 
 #include <errno.h>
-#include <libsmartcols.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,32 +20,6 @@
 #define TEXT_MAX   4096   /* of a content that is compared part by part */
 #define PARTS_MAX  8      /* changed parts of one content that are told one by one */
 #define PIECE      65536
-
-/* ---- columns ----------------------------------------------------------------------------------------------- */
-
-enum diff_column { DIF_CHANGE, DIF_REF, DIF_NAME, DIF_TYPE, DIF_FIELD, DIF_OLD, DIF_NEW };
-
-static const struct column diff_table[] = {
-	[DIF_CHANGE] = { "CHANGE", 0, 0, SCOLS_JSON_STRING, true, "created, freed or changed" },
-	[DIF_REF] = { "REF", 0, SCOLS_FL_RIGHT, SCOLS_JSON_STRING, true, "reference of the object" },
-	[DIF_NAME] = { "NAME", 0.1, 0, SCOLS_JSON_STRING, true, "its published name (the new one)" },
-	[DIF_TYPE] = { "TYPE", 0.1, SCOLS_FL_TRUNC, SCOLS_JSON_STRING, true, "its type" },
-	[DIF_FIELD] = { "FIELD", 0.1, 0, SCOLS_JSON_STRING, true, "what changed: content, or a member or item of it; name, lock" },
-	[DIF_OLD] = { "OLD", 0.3, SCOLS_FL_TRUNC, SCOLS_JSON_STRING, true, "what it was" },
-	[DIF_NEW] = { "NEW", 0.3, SCOLS_FL_TRUNC, SCOLS_JSON_STRING, true, "what it is" },
-};
-const struct columns diff_columns = { diff_table, sizeof(diff_table) / sizeof(diff_table[0]) };
-
-enum sum_column { SUM_TYPE, SUM_CREATED, SUM_FREED, SUM_CHANGED, SUM_SAME };
-
-static const struct column sum_table[] = {
-	[SUM_TYPE] = { "TYPE", 0, 0, SCOLS_JSON_STRING, true, "of the objects" },
-	[SUM_CREATED] = { "CREATED", 0, SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER, true, "how many" },
-	[SUM_FREED] = { "FREED", 0, SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER, true, "how many" },
-	[SUM_CHANGED] = { "CHANGED", 0, SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER, true, "how many" },
-	[SUM_SAME] = { "SAME", 0, SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER, true, "how many" },
-};
-static const struct columns sum_columns = { sum_table, sizeof(sum_table) / sizeof(sum_table[0]) };
 
 /* ---- state ------------------------------------------------------------------------------------------------- */
 
@@ -132,7 +105,7 @@ static void sum_cell(void *ctx, int column, struct cell *c)
 	}
 }
 
-/* "int", "int[]", "lock" */
+/* "int", "int[]", "char string", "lock" */
 static void type_text(const struct shv_value_info *i, char *buf, size_t size)
 {
 	bool array = i->kind == SHV_KIND_ARRAY || i->kind == SHV_KIND_RAW_ARRAY;
@@ -140,7 +113,7 @@ static void type_text(const struct shv_value_info *i, char *buf, size_t size)
 	if (i->kind == SHV_KIND_LOCK)
 		snprintf(buf, size, "lock");
 	else
-		snprintf(buf, size, "%s%s", i->type_name, array ? "[]" : "");
+		snprintf(buf, size, "%s%s", i->type_name, array ? "[]" : i->kind == SHV_KIND_STRING ? " string" : "");
 }
 
 static struct sum *sum_of(struct diff *d, const struct shv_value_info *i)

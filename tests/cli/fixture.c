@@ -121,6 +121,16 @@ static void make_values(void)
 	named(SHV_VALUE(arena, int, 7), "12");
 }
 
+/* Strings: their text is an object's part of its own. */
+static void make_strings(void)
+{
+	shv_value *motto = named(shv_string_new(arena, "to be replaced", SHV_PLAIN), "motto");
+
+	NEED(!shv_string_set(motto, "tabs\tand \"quotes\", \xc3\xa4nd"));
+	named(shv_string_new(arena, NULL, SHV_NONE), "no-text");
+	named(shv_wstring_new(arena, L"wide \u20ac", SHV_RECURSIVE), "wide");
+}
+
 static void make_locks(void)
 {
 	shv_lock *gate = shv_lock_new(arena, SHV_PLAIN), *old = shv_lock_new(arena, SHV_RECURSIVE);
@@ -170,6 +180,7 @@ static void make_change(void)
 	NEED(!shv_publish(left_nameless, "renamed"));
 	NEED(!shv_acquire(shv_find(arena, "12")));
 	NEED(!shv_value_free(shv_find(arena, "goes")));
+	NEED(!shv_string_set(shv_find(arena, "motto"), "another"));
 	named(SHV_VALUE(arena, float, 2), "changed");
 }
 
@@ -251,12 +262,14 @@ int main(int argc, char **argv)
 		start_churn();
 	} else if (!strcmp(mode, "changing")) {
 		make_values();
+		make_strings();
 		left_nameless = shv_find(arena, "letter");
 		named(SHV_VALUE(arena, float, 1), "goes");
 		ready();
 		make_change();
 	} else {
 		make_values();
+		make_strings();
 		make_locks();
 		make_dead();
 	}
