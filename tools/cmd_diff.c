@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TEXT_MAX   4096   /* of a content that is compared part by part */
 #define PARTS_MAX  8      /* changed parts of one content that are told one by one */
@@ -198,6 +199,70 @@ static void field(struct diff *d, const char *what, const char *old, const char 
 	emit_row(&d->r->out, diff_cell, &row);
 }
 
+/* Where data begins at or behind `at`; `end` if all is a hole. Without SEEK_DATA all is data. */
+static uint64_t next_data(int fd, uint64_t at, uint64_t end)
+{
+	off_t data = lseek(fd, (off_t)at, SEEK_DATA);
+
+	if (data < 0)
+		return errno == ENXIO ? end : at;
+	return (uint64_t)data < end ? (uint64_t)data : end;
+}
+
+/* All n bytes: the file is as long as the arena says, or it is damaged, and then they are not the same as any. */
+static bool read_piece(int fd, unsigned char *to, size_t n, uint64_t at)
+{
+	ssize_t got = 0;
+
+	for (size_t done = 0; done < n; done += (size_t)got) {
+		got = pread(fd, to + done, n - done, (off_t)(at + done));
+		if (got < 0 && errno == EINTR)
+			got = 0;
+		else if (got <= 0)
+			return false;
+	}
+	return true;
+}
+
+/* Large contents piece by piece, by the descriptors: what is a hole on both sides is skipped, and no hole is filled. */
+static bool same_stretch(struct diff *d)
+{
+	struct side *o = &d->old, *n = &d->new_;
+	uint64_t bytes = o->info.bytes, at = 0, a, b;
+	int from = shv_arena_fd(o->a), to = shv_arena_fd(n->a);
+
+	if (from < 0 || to < 0)
+		return false;
+	while (at < bytes) {
+		size_t piece;
+
+		a = next_data(from, o->info.offset + at, o->info.offset + bytes) - o->info.offset;
+		b = next_data(to, n->info.offset + at, n->info.offset + bytes) - n->info.offset;
+		at = a < b ? a : b;
+		piece = bytes - at < PIECE ? (size_t)(bytes - at) : PIECE;
+		if (piece && (!read_piece(from, o->piece, piece, o->info.offset + at) ||
+			      !read_piece(to, n->piece, piece, n->info.offset + at) || memcmp(o->piece, n->piece, piece) != 0))
+			return false;
+		at += piece;
+	}
+	return true;
+}
+
+/* A long string as a whole, for its text may be replaced meanwhile. */
+static bool same_long_string(struct diff *d)
+{
+	struct side *o = &d->old, *n = &d->new_;
+	size_t bytes = o->info.bytes;
+	unsigned char *p = malloc(bytes), *q = malloc(bytes);
+	ssize_t got = p && q ? shv_value_bytes(o->a, o->info.ref, p, bytes, NULL) : -1;
+	bool same = got >= 0 && got == shv_value_bytes(n->a, n->info.ref, q, bytes, NULL) && !memcmp(p, q, (size_t)got);
+
+	d->out_of_memory |= !p || !q;
+	free(p);
+	free(q);
+	return same;
+}
+
 /* Is the content the same, byte by byte? */
 static bool same_bytes(struct diff *d)
 {
@@ -206,15 +271,8 @@ static bool same_bytes(struct diff *d)
 
 	if (o->info.bytes != n->info.bytes || o->info.len != n->info.len || strcmp(o->info.type_name, n->info.type_name) != 0)
 		return false;
-	if (o->info.bytes > PIECE) { /* the library copies from the start, so all of it at once */
-		unsigned char *p = malloc(o->info.bytes), *q = malloc(o->info.bytes);
-		bool same = p && q && (a = shv_value_bytes(o->a, o->info.ref, p, o->info.bytes, NULL)) >= 0 &&
-			    a == shv_value_bytes(n->a, n->info.ref, q, o->info.bytes, NULL) && !memcmp(p, q, (size_t)a);
-		d->out_of_memory |= !p || !q;
-		free(p);
-		free(q);
-		return same;
-	}
+	if (o->info.bytes > PIECE)
+		return o->info.kind == SHV_KIND_STRING ? same_long_string(d) : same_stretch(d);
 	a = shv_value_bytes(o->a, o->info.ref, o->piece, PIECE, NULL);
 	b = shv_value_bytes(n->a, n->info.ref, n->piece, PIECE, NULL);
 	return a == b && (a <= 0 || !memcmp(o->piece, n->piece, (size_t)a));

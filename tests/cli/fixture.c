@@ -6,6 +6,7 @@
  *   fixture            one object of each kind and policy, held, shared and abandoned locks, awkward names
  *   fixture small      the same in a small arena, which core dumps include
  *   fixture changing   a few, which change when a line comes in
+ *   fixture sparse     an array of 1 GiB with three bytes that were written; one of them changes when a line comes in
  *   fixture many N     N values with mixed policies and types, 1 in 16 named
  *   fixture churn      two threads that create, change and free for as long as it runs
  */
@@ -184,6 +185,21 @@ static void make_change(void)
 	named(SHV_VALUE(arena, float, 2), "changed");
 }
 
+/* ---- sparse ---------------------------------------------------------------------------------------------- */
+
+static void make_sparse(void)
+{
+	enum { BYTES = 1 << 30 };
+	char *bytes, line[16];
+
+	bytes = shv_value_data(named(shv_array_new(arena, SHV_CHAR, BYTES, NULL, SHV_PLAIN), "sparse"));
+	bytes[0] = bytes[BYTES / 2] = bytes[BYTES - 1] = 'x';
+	ready();
+	NEED(read(STDIN_FILENO, line, sizeof(line)) > 0);
+	bytes[BYTES / 2] = 'y';
+	named(SHV_VALUE(arena, int, 1), "changed");
+}
+
 /* ---- many ------------------------------------------------------------------------------------------------ */
 
 static void make_many(long n)
@@ -260,6 +276,8 @@ int main(int argc, char **argv)
 		make_many(argc > 2 ? atol(argv[2]) : 1000);
 	} else if (!strcmp(mode, "churn")) {
 		start_churn();
+	} else if (!strcmp(mode, "sparse")) {
+		make_sparse();
 	} else if (!strcmp(mode, "changing")) {
 		make_values();
 		make_strings();
@@ -273,7 +291,7 @@ int main(int argc, char **argv)
 		make_locks();
 		make_dead();
 	}
-	if (strcmp(mode, "changing"))
+	if (strcmp(mode, "changing") != 0 && strcmp(mode, "sparse") != 0)
 		ready();
 	wait_for_end();
 	return 0;

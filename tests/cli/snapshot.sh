@@ -42,6 +42,14 @@ fixture() {
 	done
 }
 
+# A line for the fixture started last, which then changes something and publishes "changed".
+change() {
+	echo >&"$(printf '%s\n' /proc/$$/fd/* | while read -r fd; do
+		[ "$(readlink "$fd")" = "$work/in.$((${#pids[@]} - 1))" ] && basename "$fd"
+	done)"
+	read -r -t 60 _ < <(while ! "$dump" show changed "$pid" >/dev/null 2>&1; do :; done; echo) || ok 1 'the fixture did not change'
+}
+
 normalise() {
 	sed -E -e 's/0x[0-9a-f]+/REF/g' -e 's/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/UUID/g' \
 		-e "s/\\b(fixture|mortal)\\[[0-9]+(\\/[0-9]+)?\\]/\\1[PID]/g" -e 's/\b[0-9]+:fixture/PID:fixture/' \
@@ -167,10 +175,7 @@ assert j["target"] == sys.argv[2] + ":fixture" and j["objects"] == 24, j' "$work
 fixture changing
 cp "$work/a" "$work/other"
 try 'save before' "$dump" save "$work/old" "$pid"
-echo >&"$(printf '%s\n' /proc/$$/fd/* | while read -r fd; do
-	[ "$(readlink "$fd")" = "$work/in.$((${#pids[@]} - 1))" ] && basename "$fd"
-done)"
-read -r -t 60 _ < <(while ! "$dump" show changed "$pid" >/dev/null 2>&1; do :; done; echo) || ok 1 'the fixture did not change'
+change
 looks_like 3 diff.txt 'diff' "$dump" diff "$work/old" "$pid"
 looks_like 3 json_diff.json 'diff as JSON, whole' "$dump" diff "$work/old" "$pid" --json
 json 'diff as JSON' '
@@ -188,6 +193,20 @@ cp "$work/json" "$work/j.diff.json"
 fails 1 'no command' 'diff with what is not there' "$dump" diff nothing "$pid"
 "$dump" diff "$work/old" "$work/other" >/dev/null 2>"$work/err"
 try 'two arenas are told apart' grep -q 'two arenas' "$work/err"
+
+# Looking at what was never written takes no memory, neither of the arena nor of shvdump.
+fixture sparse
+try 'save of a sparse array' "$dump" save "$work/sparse" "$pid"
+change
+blocks=$(stat -L -c %b "$file")
+is "$("$dump" diff "$work/sparse" "$pid" -rno NAME,FIELD | head -n 2 | xargs)" 'changed sparse content' 'one byte of a GiB differs'
+is "$(stat -L -c %b "$file")" "$blocks" 'diff took no memory of a live arena with holes'
+is "$("$dump" values "$pid" -rO | wc -l)" 3 'values of an arena with holes'
+is "$(stat -L -c %b "$file")" "$blocks" 'nor did values'
+try 'diff has no copy of what it compares' python3 -c 'import resource, subprocess, sys
+status = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+assert status == 3 and used < 100 << 10, (status, used)' "$dump" diff "$work/sparse" "$pid"
 
 # --- check --repair ----------------------------------------------------------------------
 
