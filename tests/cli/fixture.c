@@ -7,7 +7,7 @@
  *   fixture small      the same in a small arena, which core dumps include
  *   fixture changing   a few, which change when a line comes in
  *   fixture sparse     an array of 1 GiB with three bytes that were written; one of them changes when a line comes in
- *   fixture many N     N values with mixed policies and types, 1 in 16 named
+ *   fixture many N     N values with mixed policies and types, 1 in 16 named, and the last one awkwardly
  *   fixture churn      two threads that create, change and free for as long as it runs
  */
 #include <pthread.h>
@@ -229,7 +229,9 @@ static void make_many(long n)
 		v = shv_value_new(arena, types[i % 4], &init, policies[i / 4 % 4]);
 		NEED(v);
 		snprintf(name, sizeof(name), "value-%ld", i);
-		if (i % 16 == 0)
+		if (i + 1 == n)
+			snprintf(name, sizeof(name), "%s", "\033[31m \xe6\x97\xa5 \xff \\x41 \xe2\x80\xae");
+		if (i % 16 == 0 || i + 1 == n)
 			NEED(!shv_publish(v, name));
 	}
 }

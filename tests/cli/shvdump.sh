@@ -331,6 +331,15 @@ assert len(j["values"]) == 20000
 assert len({x["ref"] for x in j["values"]}) == 20000
 ' "$dump" values "$pid"
 is "$("$dump" values "$pid" -o REF | wc -l)" 20001 'many lines, one heading'
+# Lines behind the first batch are not libsmartcols' own, and look the same: the awkward name is first in one of these orders, last in
+# the other.
+line_of() { "$dump" values "$pid" -o TYPE,NAME,LOCK,BYTES "$@" | grep -F '\x1b'; }
+first=$(line_of -s NAME) last=$(line_of -s -NAME)
+[ -n "$first" ]
+ok $? 'the awkward name is escaped in a table'
+is "$(awk '{ $1 = $1; print }' <<<"$last")" "$(awk '{ $1 = $1; print }' <<<"$first")" 'first or last of many, it is written alike'
+is "$("$dump" values "$pid" -o REF,TYPE,LOCK,BYTES | awk '{ print length }' | sort -u | wc -l)" 1 \
+	'many lines end below each other'
 is "$("$dump" values "$pid" -rno NAME -N 'value-1998?' | xargs)" 'value-19984' 'one of many by name'
 
 tap_done
