@@ -80,6 +80,7 @@ script_tests = \
 	%D%/abi/readme.sh \
 	%D%/cli/gdb.sh \
 	%D%/cli/metrics.sh \
+	%D%/cli/no_ncurses.sh \
 	%D%/cli/questions.sh \
 	%D%/cli/report.sh \
 	%D%/cli/shvdump.sh \
@@ -234,6 +235,7 @@ AM_TESTS_ENVIRONMENT = \
 	export SHV_SRCDIR='$(abs_top_srcdir)' SHV_BUILDDIR='$(abs_top_builddir)'; \
 	export SHV_EXAMPLES='$(example_programs)' SHVDUMP='$(abs_top_builddir)/shvdump'; \
 	export CC='$(CC)' CXX='$(CXX)' SHV_SAN_CFLAGS='$(SHV_SAN_CFLAGS) $(SHV_COV_CFLAGS)'; \
+	export SHV_SMARTCOLS='$(SMARTCOLS_CFLAGS) $(SMARTCOLS_LIBS)'; \
 	export SHV_JEMALLOC_SYSTEM='$(SHV_JEMALLOC_SYSTEM)'; \
 	if test -z "$$SHV_SLOW"; then CK_EXCLUDE_TAGS="slow $$CK_EXCLUDE_TAGS"; export CK_EXCLUDE_TAGS; fi;
 
