@@ -278,7 +278,7 @@ static int look(shv_arena *a, bool closely)
 {
 	struct shv_stat st = { .size = sizeof(st) };
 	size_t said = 0;
-	int n;
+	int findings;
 
 	(void)shv_stat(a, &st);
 	WALK(shv_value_next, shv_value_info, v, look_at_value(a, &v, closely));
@@ -287,10 +287,10 @@ static int look(shv_arena *a, bool closely)
 	WALK(shv_run_next, shv_run_info, r, (void)0);
 	WALK(shv_type_next, shv_type_info, t, (void)0);
 	look_at_names(a);
-	n = shv_check(a, report, &said);
-	if (n < 0 && n != -ENOMEM && n != -EUCLEAN)
+	findings = shv_check(a, report, &said);
+	if (findings < 0 && findings != -ENOMEM && findings != -EUCLEAN)
 		too_many("shv_check: a strange error");
-	return n;
+	return findings;
 }
 
 /* What passes the check can be used. */
