@@ -81,6 +81,7 @@ script_tests = \
 	%D%/abi/readme.sh \
 	%D%/cli/gdb.sh \
 	%D%/cli/metrics.sh \
+	%D%/cli/no_ncurses.sh \
 	%D%/cli/questions.sh \
 	%D%/cli/report.sh \
 	%D%/cli/shvdump.sh \
@@ -131,6 +132,11 @@ cli_expected = \
 	%D%/cli/expected/restore.txt \
 	%D%/cli/expected/save.txt \
 	%D%/cli/expected/show.txt \
+	%D%/cli/expected/show_string.txt \
+	%D%/cli/expected/json_show_string.json \
+	%D%/cli/expected/json_save.json \
+	%D%/cli/expected/json_diff.json \
+	%D%/cli/expected/json_repair.json \
 	%D%/cli/expected/types.txt \
 	%D%/cli/expected/types_more.txt \
 	%D%/cli/expected/values.txt
@@ -230,10 +236,11 @@ AM_TESTS_ENVIRONMENT = \
 	export SHV_SRCDIR='$(abs_top_srcdir)' SHV_BUILDDIR='$(abs_top_builddir)'; \
 	export SHV_EXAMPLES='$(example_programs)' SHVDUMP='$(abs_top_builddir)/shvdump'; \
 	export CC='$(CC)' CXX='$(CXX)' SHV_SAN_CFLAGS='$(SHV_SAN_CFLAGS) $(SHV_COV_CFLAGS)'; \
+	export SHV_SMARTCOLS='$(SMARTCOLS_CFLAGS) $(SMARTCOLS_LIBS)'; \
 	export SHV_JEMALLOC_SYSTEM='$(SHV_JEMALLOC_SYSTEM)'; \
 	if test -z "$$SHV_SLOW"; then CK_EXCLUDE_TAGS="slow $$CK_EXCLUDE_TAGS"; export CK_EXCLUDE_TAGS; fi;
 
-EXTRA_DIST += $(script_tests) $(cli_expected) %D%/cli/lib.sh %D%/support/tap.sh %D%/cli/broken.py %D%/cli/core.py
+EXTRA_DIST += $(script_tests) $(cli_expected) %D%/cli/lib.sh %D%/support/tap.sh %D%/cli/broken.py %D%/cli/core.py %D%/cli/schema.py
 
 # The figures of tests/perf, as they are now.
 record-instructions: all $(perf_programs)

@@ -12,18 +12,7 @@
 #include "tools/target.h"
 
 #include <errno.h>
-#include <libsmartcols.h>
 #include <stdio.h>
-
-enum repair_column { REP_DEAD, REP_RECOVERED, REP_PAGES, REP_HELD };
-
-static const struct column repair_table[] = {
-	[REP_DEAD] = { "DEAD", 0, 0, SCOLS_JSON_NUMBER, true, "dead processes that were found" },
-	[REP_RECOVERED] = { "RECOVERED", 0, 0, SCOLS_JSON_NUMBER, true, "of these: whose leavings are in order now" },
-	[REP_PAGES] = { "PAGES", 0, 0, SCOLS_JSON_NUMBER, true, "pages that they owned" },
-	[REP_HELD] = { "FREED", 0, 0, SCOLS_JSON_NUMBER, true, "slots that they had reserved or were freeing" },
-};
-static const struct columns repair_columns = { repair_table, sizeof(repair_table) / sizeof(repair_table[0]) };
 
 struct repair {
 	struct shv_stat before, after;

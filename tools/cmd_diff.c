@@ -13,40 +13,14 @@
 #include "tools/text.h"
 
 #include <errno.h>
-#include <libsmartcols.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TEXT_MAX   4096   /* of a content that is compared part by part */
 #define PARTS_MAX  8      /* changed parts of one content that are told one by one */
 #define PIECE      65536
-
-/* ---- columns ----------------------------------------------------------------------------------------------- */
-
-enum diff_column { DIF_CHANGE, DIF_REF, DIF_NAME, DIF_TYPE, DIF_FIELD, DIF_OLD, DIF_NEW };
-
-static const struct column diff_table[] = {
-	[DIF_CHANGE] = { "CHANGE", 0, 0, SCOLS_JSON_STRING, true, "created, freed or changed" },
-	[DIF_REF] = { "REF", 0, SCOLS_FL_RIGHT, SCOLS_JSON_STRING, true, "reference of the object" },
-	[DIF_NAME] = { "NAME", 0.1, 0, SCOLS_JSON_STRING, true, "its published name (the new one)" },
-	[DIF_TYPE] = { "TYPE", 0.1, SCOLS_FL_TRUNC, SCOLS_JSON_STRING, true, "its type" },
-	[DIF_FIELD] = { "FIELD", 0.1, 0, SCOLS_JSON_STRING, true, "what changed: content, or a member or item of it; name, lock" },
-	[DIF_OLD] = { "OLD", 0.3, SCOLS_FL_TRUNC, SCOLS_JSON_STRING, true, "what it was" },
-	[DIF_NEW] = { "NEW", 0.3, SCOLS_FL_TRUNC, SCOLS_JSON_STRING, true, "what it is" },
-};
-const struct columns diff_columns = { diff_table, sizeof(diff_table) / sizeof(diff_table[0]) };
-
-enum sum_column { SUM_TYPE, SUM_CREATED, SUM_FREED, SUM_CHANGED, SUM_SAME };
-
-static const struct column sum_table[] = {
-	[SUM_TYPE] = { "TYPE", 0, 0, SCOLS_JSON_STRING, true, "of the objects" },
-	[SUM_CREATED] = { "CREATED", 0, SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER, true, "how many" },
-	[SUM_FREED] = { "FREED", 0, SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER, true, "how many" },
-	[SUM_CHANGED] = { "CHANGED", 0, SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER, true, "how many" },
-	[SUM_SAME] = { "SAME", 0, SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER, true, "how many" },
-};
-static const struct columns sum_columns = { sum_table, sizeof(sum_table) / sizeof(sum_table[0]) };
 
 /* ---- state ------------------------------------------------------------------------------------------------- */
 
@@ -132,7 +106,7 @@ static void sum_cell(void *ctx, int column, struct cell *c)
 	}
 }
 
-/* "int", "int[]", "lock" */
+/* "int", "int[]", "char string", "lock" */
 static void type_text(const struct shv_value_info *i, char *buf, size_t size)
 {
 	bool array = i->kind == SHV_KIND_ARRAY || i->kind == SHV_KIND_RAW_ARRAY;
@@ -140,7 +114,7 @@ static void type_text(const struct shv_value_info *i, char *buf, size_t size)
 	if (i->kind == SHV_KIND_LOCK)
 		snprintf(buf, size, "lock");
 	else
-		snprintf(buf, size, "%s%s", i->type_name, array ? "[]" : "");
+		snprintf(buf, size, "%s%s", i->type_name, array ? "[]" : i->kind == SHV_KIND_STRING ? " string" : "");
 }
 
 static struct sum *sum_of(struct diff *d, const struct shv_value_info *i)
@@ -225,6 +199,70 @@ static void field(struct diff *d, const char *what, const char *old, const char 
 	emit_row(&d->r->out, diff_cell, &row);
 }
 
+/* Where data begins at or behind `at`; `end` if all is a hole. Without SEEK_DATA all is data. */
+static uint64_t next_data(int fd, uint64_t at, uint64_t end)
+{
+	off_t data = lseek(fd, (off_t)at, SEEK_DATA);
+
+	if (data < 0)
+		return errno == ENXIO ? end : at;
+	return (uint64_t)data < end ? (uint64_t)data : end;
+}
+
+/* All n bytes: the file is as long as the arena says, or it is damaged, and then they are not the same as any. */
+static bool read_piece(int fd, unsigned char *to, size_t n, uint64_t at)
+{
+	ssize_t got = 0;
+
+	for (size_t done = 0; done < n; done += (size_t)got) {
+		got = pread(fd, to + done, n - done, (off_t)(at + done));
+		if (got < 0 && errno == EINTR)
+			got = 0;
+		else if (got <= 0)
+			return false;
+	}
+	return true;
+}
+
+/* Large contents piece by piece, by the descriptors: what is a hole on both sides is skipped, and no hole is filled. */
+static bool same_stretch(struct diff *d)
+{
+	struct side *o = &d->old, *n = &d->new_;
+	uint64_t bytes = o->info.bytes, at = 0, a, b;
+	int from = shv_arena_fd(o->a), to = shv_arena_fd(n->a);
+
+	if (from < 0 || to < 0)
+		return false;
+	while (at < bytes) {
+		size_t piece;
+
+		a = next_data(from, o->info.offset + at, o->info.offset + bytes) - o->info.offset;
+		b = next_data(to, n->info.offset + at, n->info.offset + bytes) - n->info.offset;
+		at = a < b ? a : b;
+		piece = bytes - at < PIECE ? (size_t)(bytes - at) : PIECE;
+		if (piece && (!read_piece(from, o->piece, piece, o->info.offset + at) ||
+			      !read_piece(to, n->piece, piece, n->info.offset + at) || memcmp(o->piece, n->piece, piece) != 0))
+			return false;
+		at += piece;
+	}
+	return true;
+}
+
+/* A long string as a whole, for its text may be replaced meanwhile. */
+static bool same_long_string(struct diff *d)
+{
+	struct side *o = &d->old, *n = &d->new_;
+	size_t bytes = o->info.bytes;
+	unsigned char *p = malloc(bytes), *q = malloc(bytes);
+	ssize_t got = p && q ? shv_value_bytes(o->a, o->info.ref, p, bytes, NULL) : -1;
+	bool same = got >= 0 && got == shv_value_bytes(n->a, n->info.ref, q, bytes, NULL) && !memcmp(p, q, (size_t)got);
+
+	d->out_of_memory |= !p || !q;
+	free(p);
+	free(q);
+	return same;
+}
+
 /* Is the content the same, byte by byte? */
 static bool same_bytes(struct diff *d)
 {
@@ -233,15 +271,8 @@ static bool same_bytes(struct diff *d)
 
 	if (o->info.bytes != n->info.bytes || o->info.len != n->info.len || strcmp(o->info.type_name, n->info.type_name) != 0)
 		return false;
-	if (o->info.bytes > PIECE) { /* the library copies from the start, so all of it at once */
-		unsigned char *p = malloc(o->info.bytes), *q = malloc(o->info.bytes);
-		bool same = p && q && (a = shv_value_bytes(o->a, o->info.ref, p, o->info.bytes, NULL)) >= 0 &&
-			    a == shv_value_bytes(n->a, n->info.ref, q, o->info.bytes, NULL) && !memcmp(p, q, (size_t)a);
-		d->out_of_memory |= !p || !q;
-		free(p);
-		free(q);
-		return same;
-	}
+	if (o->info.bytes > PIECE)
+		return o->info.kind == SHV_KIND_STRING ? same_long_string(d) : same_stretch(d);
 	a = shv_value_bytes(o->a, o->info.ref, o->piece, PIECE, NULL);
 	b = shv_value_bytes(n->a, n->info.ref, n->piece, PIECE, NULL);
 	return a == b && (a <= 0 || !memcmp(o->piece, n->piece, (size_t)a));

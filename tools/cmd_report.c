@@ -270,7 +270,7 @@ static void fragmentation(struct report *p)
 	static const char *const names[] = { "pages in a run", "free runs" };
 	const struct shv_stat *st = &p->l.st;
 	uint64_t heap = (st->pages_owned + st->pages_orphaned) * st->page_size;
-	struct svg_bar bars[LOOK_SIZES];
+	struct svg_bar bars[LOOK_SIZES] = { { .value = 0 } };
 	char text[80];
 	size_t n = 0;
 
@@ -326,7 +326,7 @@ static int most_bytes(const void *a, const void *b)
 static void types(struct report *p)
 {
 	static const char *const names[] = { "type", "format", "objects", "bytes", "payload", "creator gone" };
-	struct svg_bar bars[BARS];
+	struct svg_bar bars[BARS] = { { .value = 0 } };
 	size_t n = 0, used = 0;
 
 	if (p->l.types_n)
@@ -360,7 +360,7 @@ static void types(struct report *p)
 static void sizes(struct report *p)
 {
 	static const char *const names[] = { "bytes of a block", "objects" };
-	struct svg_bar bars[LOOK_SIZES];
+	struct svg_bar bars[LOOK_SIZES] = { { .value = 0 } };
 	size_t n = 0;
 
 	for (size_t i = 0; i < LOOK_SIZES; i++) {
@@ -391,7 +391,7 @@ static void policies(struct report *p)
 					  [SHV_LOCK_HANDOFF] = "handoff",     [SHV_LOCK_NONE] = "none",
 					  [SHV_LOCK_SHARED] = "shared",       [SHV_LOCK_POLICY] = "own policies" };
 	static const char *const names[] = { "policy", "objects" };
-	struct svg_bar bars[SHV_LOCK_POLICY + 1];
+	struct svg_bar bars[SHV_LOCK_POLICY + 1] = { { .value = 0 } };
 	size_t n = 0;
 
 	for (int i = SHV_LOCK_RECURSIVE; i <= SHV_LOCK_POLICY; i++) {
@@ -464,7 +464,7 @@ static void processes(struct report *p)
 {
 	static const char *const names[] = { "process", "command", "state", "threads", "locks", "pages", "bytes",
 					     "objects on them", "made and alive", "made", "freed", "attached" };
-	struct svg_bar bars[BARS];
+	struct svg_bar bars[BARS] = { { .value = 0 } };
 	size_t n = 0;
 
 	for (; n < p->map.owners_n && n < BARS; n++) {

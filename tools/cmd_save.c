@@ -14,26 +14,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libsmartcols.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define SAVE_TABLE(v) { (v), sizeof(v) / sizeof((v)[0]) }
-
 /* ---- save -------------------------------------------------------------------------------------------------- */
-
-enum save_column { SAV_FILE, SAV_OBJECTS, SAV_TORN, SAV_MISSED };
-
-static const struct column save_table[] = {
-	[SAV_FILE] = { "FILE", 0, 0, SCOLS_JSON_STRING, true, "that was written" },
-	[SAV_OBJECTS] = { "OBJECTS", 0, 0, SCOLS_JSON_NUMBER, true, "live objects in it" },
-	[SAV_TORN] = { "TORN", 0, 0, SCOLS_JSON_NUMBER, true, "of these: their lock was held all the time" },
-	[SAV_MISSED] = { "MISSED", 0, 0, SCOLS_JSON_NUMBER, true, "objects that were freed meanwhile, or are damaged" },
-};
-static const struct columns save_columns = SAVE_TABLE(save_table);
 
 struct saved {
 	const char *file;
@@ -93,16 +80,6 @@ int cmd_save(struct run *r)
 }
 
 /* ---- restore ----------------------------------------------------------------------------------------------- */
-
-enum restore_column { RES_TARGET, RES_NAME, RES_UUID, RES_OBJECTS };
-
-static const struct column restore_table[] = {
-	[RES_TARGET] = { "TARGET", 0, 0, SCOLS_JSON_STRING, true, "what to call the new arena" },
-	[RES_NAME] = { "NAME", 0, 0, SCOLS_JSON_STRING, true, "its name" },
-	[RES_UUID] = { "UUID", 0, 0, SCOLS_JSON_STRING, true, "its own" },
-	[RES_OBJECTS] = { "OBJECTS", 0, 0, SCOLS_JSON_NUMBER, true, "live objects in it" },
-};
-static const struct columns restore_columns = SAVE_TABLE(restore_table);
 
 static void restored_cell(void *ctx, int column, struct cell *c)
 {

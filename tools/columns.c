@@ -291,6 +291,50 @@ static const struct column written_table[] = {
 };
 const struct columns written_columns = TABLE(written_table);
 
+static const struct column save_table[] = {
+	[SAV_FILE] = { "FILE", 0, 0, TEXT, true, "that was written" },
+	[SAV_OBJECTS] = { "OBJECTS", 0, 0, NUMBER, true, "live objects in it" },
+	[SAV_TORN] = { "TORN", 0, 0, NUMBER, true, "of these: their lock was held all the time" },
+	[SAV_MISSED] = { "MISSED", 0, 0, NUMBER, true, "objects that were freed meanwhile, or are damaged" },
+};
+const struct columns save_columns = TABLE(save_table);
+
+static const struct column restore_table[] = {
+	[RES_TARGET] = { "TARGET", 0, 0, TEXT, true, "what to call the new arena" },
+	[RES_NAME] = { "NAME", 0, 0, TEXT, true, "its name" },
+	[RES_UUID] = { "UUID", 0, 0, TEXT, true, "its own" },
+	[RES_OBJECTS] = { "OBJECTS", 0, 0, NUMBER, true, "live objects in it" },
+};
+const struct columns restore_columns = TABLE(restore_table);
+
+static const struct column diff_table[] = {
+	[DIF_CHANGE] = { "CHANGE", 0, 0, TEXT, true, "created, freed or changed" },
+	[DIF_REF] = { "REF", 0, RIGHT, TEXT, true, "reference of the object" },
+	[DIF_NAME] = { "NAME", 0.1, 0, TEXT, true, "its published name (the new one)" },
+	[DIF_TYPE] = { "TYPE", 0.1, TRUNC, TEXT, true, "its type" },
+	[DIF_FIELD] = { "FIELD", 0.1, 0, TEXT, true, "what changed: content, or a member or item of it; name, lock" },
+	[DIF_OLD] = { "OLD", 0.3, TRUNC, TEXT, true, "what it was" },
+	[DIF_NEW] = { "NEW", 0.3, TRUNC, TEXT, true, "what it is" },
+};
+const struct columns diff_columns = TABLE(diff_table);
+
+static const struct column sum_table[] = {
+	[SUM_TYPE] = { "TYPE", 0, 0, TEXT, true, "of the objects" },
+	[SUM_CREATED] = { "CREATED", 0, RIGHT, NUMBER, true, "how many" },
+	[SUM_FREED] = { "FREED", 0, RIGHT, NUMBER, true, "how many" },
+	[SUM_CHANGED] = { "CHANGED", 0, RIGHT, NUMBER, true, "how many" },
+	[SUM_SAME] = { "SAME", 0, RIGHT, NUMBER, true, "how many" },
+};
+const struct columns sum_columns = TABLE(sum_table);
+
+static const struct column repair_table[] = {
+	[REP_DEAD] = { "DEAD", 0, 0, NUMBER, true, "dead processes that were found" },
+	[REP_RECOVERED] = { "RECOVERED", 0, 0, NUMBER, true, "of these: whose leavings are in order now" },
+	[REP_PAGES] = { "PAGES", 0, 0, NUMBER, true, "pages that they owned" },
+	[REP_HELD] = { "FREED", 0, 0, NUMBER, true, "slots that they had reserved or were freeing" },
+};
+const struct columns repair_columns = TABLE(repair_table);
+
 /* ---- choosing -------------------------------------------------------------------------------------------- */
 
 int columns_find(const struct columns *of, const char *word, size_t len)

@@ -72,6 +72,11 @@ enum busy_column { BSY_PID, BSY_COMMAND, BSY_STATE, BSY_LOCKS, BSY_MEM, BSY_CREA
 enum growth_column { GRO_TYPE, GRO_OBJECTS, GRO_TOTAL, GRO_OBJECTSGREW, GRO_TOTALGREW };
 enum metrics_column { MET_NAME, MET_TYPE, MET_UNIT, MET_LABELS, MET_VALUE, MET_HELP };
 enum written_column { WRT_FILE, WRT_BYTES };
+enum save_column { SAV_FILE, SAV_OBJECTS, SAV_TORN, SAV_MISSED };
+enum restore_column { RES_TARGET, RES_NAME, RES_UUID, RES_OBJECTS };
+enum diff_column { DIF_CHANGE, DIF_REF, DIF_NAME, DIF_TYPE, DIF_FIELD, DIF_OLD, DIF_NEW };
+enum sum_column { SUM_TYPE, SUM_CREATED, SUM_FREED, SUM_CHANGED, SUM_SAME };
+enum repair_column { REP_DEAD, REP_RECOVERED, REP_PAGES, REP_HELD };
 
 extern const struct columns values_columns, locks_columns, procs_columns, types_columns, list_columns;
 extern const struct columns totals_columns, policies_columns, pages_columns; /* overview */
@@ -81,6 +86,9 @@ extern const struct columns runs_columns, holders_columns, fragments_columns; /*
 extern const struct columns leaks_columns;
 extern const struct columns change_columns, hot_columns, busy_columns, growth_columns; /* watch */
 extern const struct columns metrics_columns, written_columns; /* metrics, report */
+extern const struct columns save_columns, restore_columns;
+extern const struct columns diff_columns, sum_columns; /* diff */
+extern const struct columns repair_columns; /* check --repair */
 
 struct selection {
 	const struct columns *of;

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BATCH 5000u
 #define CELL_BYTES 4096u
@@ -203,15 +204,20 @@ static void make_table(struct emit *e)
 	e->first_table = false;
 }
 
-/* What the first batch needed is the least that later ones get. */
+/* What the first batch needed is what later lines get. */
 static void keep_widths(struct emit *e)
 {
-	struct libscols_column *c;
 	struct libscols_iter *i = need(scols_new_iter(SCOLS_ITER_FORWARD));
+	bool narrow = isatty(STDOUT_FILENO);
+	struct libscols_column *c;
 
-	while (!scols_table_next_column(e->table, i, &c))
-		if (scols_column_get_width(c))
-			(void)scols_column_set_whint(c, (double)scols_column_get_width(c));
+	e->align.n = 0;
+	while (!scols_table_next_column(e->table, i, &c) && e->align.n < COLUMNS_MAX) {
+		e->align.column[e->align.n].width = scols_column_get_width(c);
+		e->align.column[e->align.n].right = scols_column_is_right(c);
+		e->align.column[e->align.n].cut = narrow && scols_column_is_trunc(c);
+		e->align.n++;
+	}
 	scols_free_iter(i);
 	(void)scols_table_enable_noheadings(e->table, 1);
 }
@@ -226,6 +232,20 @@ static void print_batch(struct emit *e)
 	e->first_batch = false;
 	scols_table_remove_lines(e->table);
 	e->lines = 0;
+}
+
+static void stream_row(struct emit *e, cell_of cell, void *ctx)
+{
+	char buf[CELL_BYTES];
+
+	for (size_t i = 0; i < e->columns.n; i++) {
+		struct cell c;
+
+		c.kind = CELL_NONE;
+		cell(ctx, e->columns.id[i], &c);
+		cell_print(e, &c, buf, sizeof(buf));
+		align_cell(&e->align, stdout, i, buf);
+	}
 }
 
 static void set_cell(const struct emit *e, struct libscols_line *line, size_t at, const struct cell *c)
@@ -307,6 +327,10 @@ void emit_row(struct emit *e, cell_of cell, void *ctx)
 
 	if (e->mode == EMIT_JSON) {
 		json_row(e, cell, ctx);
+		return;
+	}
+	if (e->mode == EMIT_TABLE && e->shape == EMIT_ROWS && !e->first_batch) {
+		stream_row(e, cell, ctx);
 		return;
 	}
 	for (size_t i = 0; i < e->columns.n; i++) {

@@ -6,12 +6,13 @@
  * A command opens the output, then for each table gives its columns and rows, then closes. A row is not text
  * but a function that tells the cell of a column when asked for, so that nobody computes what no column shows.
  *
- * Rows are printed in batches: memory does not grow with a million of them. Later batches of an aligned table
- * are at least as wide as the first.
+ * Rows are printed in batches: memory does not grow with a million of them. The first batch of an aligned table settles how wide its
+ * columns are; lines behind it are written as they come (tools/align.h).
  */
 #ifndef SHV_TOOLS_EMIT_H
 #define SHV_TOOLS_EMIT_H
 
+#include "tools/align.h"
 #include "tools/columns.h"
 #include "tools/json.h"
 
@@ -77,6 +78,7 @@ struct emit {
 	struct selection columns; /* of the present table */
 	enum emit_shape shape;
 	struct libscols_table *table;
+	struct align align;       /* of the lines behind the first batch */
 	size_t lines;             /* not yet printed */
 	bool first_batch;
 	bool first_table;

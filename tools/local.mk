@@ -5,6 +5,8 @@ bin_PROGRAMS += shvdump
 endif
 
 shvdump_SOURCES = \
+	%D%/align.c \
+	%D%/align.h \
 	%D%/cmd_check.c \
 	%D%/cmd_diff.c \
 	%D%/cmd_leaks.c \

@@ -117,7 +117,6 @@ const char *kind_name(enum shv_kind kind);
 /* Column and direction that --sort names: 0, or -1 with the reason printed. */
 int sort_column(const struct run *r, const struct columns *of, int *column, bool *down);
 
-extern const struct columns diff_columns;
 
 /* The rows of procs, which overview has too. *approximate: out. 0, or a negative errno. */
 int procs_rows(struct run *r, const char *key, const struct selection *columns, bool *approximate);

@@ -17,9 +17,11 @@
 
 #include "values/type_private.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define QUIET_TRIES 64     /* for a moment when no writer is in, before a copy is called torn */
 #define TEXT_ITEMS 4096u   /* of an array are always looked at for its text, */
@@ -202,6 +204,27 @@ static void copy_once(void *to, const void *from, size_t n)
 	}
 }
 
+/*
+ * n bytes of content. What begins on the page of the word in front of it, which was read already, is copied in place; pages behind that
+ * one may never have been written, and reading such a hole of the file through the mapping would fill it. The descriptor does not.
+ */
+static void copy_content(const struct shv_view *v, const struct view_object *o, char *to, size_t n)
+{
+	size_t done = 0;
+	ssize_t got = 1;
+	int fd;
+
+	if (n && (o->content - 8) / SHV_PAGE_SIZE != (o->content + n - 1) / SHV_PAGE_SIZE && (fd = view_fd(v)) >= 0)
+		while (done < n && got > 0) {
+			got = pread(fd, to + done, n - done, (off_t)(o->content + done));
+			if (got > 0)
+				done += (size_t)got;
+			else if (got < 0 && errno == EINTR)
+				got = 1;
+		}
+	copy_once(to + done, v->base + o->content + done, n - done); /* all of it, or what a closed descriptor left */
+}
+
 /* Might somebody be writing under this lock word? A dead holder is not. */
 static bool writer_in(const struct shv_view *v, uint64_t word)
 {
@@ -217,7 +240,6 @@ static bool writer_in(const struct shv_view *v, uint64_t word)
 static bool copy_payload(const struct shv_view *v, const struct view_object *o, void *to, size_t n)
 {
 	const uint64_t *lock = view_lock_address(v, o);
-	const void *from = v->base + o->content;
 
 	for (int i = 0; lock && i < QUIET_TRIES; i++) {
 		uint64_t before = load_acquire(lock); /* pairs: P-lock, P-peek */
@@ -226,12 +248,12 @@ static bool copy_payload(const struct shv_view *v, const struct view_object *o, 
 			cpu_relax();
 			continue;
 		}
-		copy_once(to, from, n);
+		copy_content(v, o, to, n);
 		fence_acquire(); /* pairs: P-peek */
 		if (!((load_relaxed(lock) ^ before) & ~LOCK_WAITERS))
 			return false;
 	}
-	copy_once(to, from, n);
+	copy_content(v, o, to, n);
 	return lock != NULL;
 }
 
@@ -248,7 +270,7 @@ static bool copy_text(const struct shv_view *v, const struct view_object *o, voi
 {
 	struct view_object now = *o;
 
-	copy_once(to, v->base + o->content, n);
+	copy_content(v, o, to, n);
 	fence_acquire(); /* pairs: P-publish */
 	return view_text(v, &now) && now.text == o->text;
 }

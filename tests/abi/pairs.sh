@@ -10,7 +10,8 @@ set -u
 . "$SHV_SRCDIR/tests/support/tap.sh"
 cd "$SHV_SRCDIR" || exit 1
 
-places() { grep -rhoE 'pairs: P-[a-z]+(-[a-z]+)*' base locks arena values --include='*.[ch]' | sed 's/pairs: //' | sort; }
+# One place may be an end of several: "pairs: P-one, P-two".
+places() { grep -rhoE 'pairs: P-[a-z-]+(, P-[a-z-]+)*' base locks arena values --include='*.[ch]' | grep -oE 'P-[a-z]+(-[a-z]+)*' | sort; }
 table() { grep -oE '^\| P-[a-z]+(-[a-z]+)* ' docs/CONCURRENCY.md | tr -d '| ' | sort -u; }
 
 is "$(places | uniq -c | awk '$1 < 2 { print $2 }')" '' 'each ordering has both ends named in the code'

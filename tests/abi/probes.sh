@@ -12,6 +12,7 @@ set -u
 library=$SHV_BUILDDIR/.libs/libshv.so
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
+# shellcheck disable=SC2016 # backquotes of Markdown
 documented=$(sed -n 's/^| `\([a-z_]*\)` |.*/\1/p' "$SHV_SRCDIR/docs/PROBES.md" | sort)
 used=$(cd "$SHV_SRCDIR" && grep -rhoE --include='*.[ch]' '\bPROBE[1-4]\([a-z_]+' locks arena values | sed 's/.*(//' | sort -u)
 is "$used" "$documented" 'the probes in the code are those in docs/PROBES.md'

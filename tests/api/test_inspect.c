@@ -607,6 +607,41 @@ START_TEST(a_read_only_visitor_sees_the_same_and_changes_nothing)
 }
 END_TEST
 
+/* As most of a large array is before it is filled. What is looked at has the pages of the kernel's zeros, not pages of its own. */
+START_TEST(a_look_at_holes_leaves_holes)
+{
+	enum { BYTES = 16 << 20, AT = (5 << 20) + 12345 };
+	shv_value *v = shv_array_new(arena, SHV_CHAR, BYTES, NULL, SHV_PLAIN);
+	char *bytes = malloc(BYTES), text[100];
+	struct stat before, after;
+	bool torn = true;
+	shv_arena *a;
+
+	ck_assert_msg(v && bytes, "%s", shv_errmsg());
+	((char *)shv_value_data(v))[AT] = 'x';
+	ck_assert_int_eq(fstat(shv_arena_fd(arena), &before), 0);
+	ck_assert_msg(before.st_blocks < BYTES / 512 / 4, "the array is not sparse: %lld blocks", (long long)before.st_blocks);
+	a = shv_arena_attach(shv_arena_fd(arena), SHV_RDONLY);
+	ck_assert_msg(a, "%s", shv_errmsg());
+	memset(bytes, 1, BYTES);
+	ck_assert_int_eq(shv_value_bytes(a, shv_ref_of(v), bytes, BYTES, &torn), BYTES);
+	ck_assert(!torn);
+	for (int i = 0; i < BYTES; i++)
+		ck_assert_msg(bytes[i] == (i == AT ? 'x' : 0), "byte %d", i);
+	ck_assert_int_ge(shv_value_text(a, shv_ref_of(v), text, sizeof(text)), 2);
+	ck_assert_int_gt(shv_value_text(a, shv_ref_of(v), NULL, 0), 0);
+	ck_assert_int_eq(shv_arena_detach(a), 0);
+	/* The same by a member, while somebody holds the lock. */
+	ck_assert_int_eq(shv_acquire(v), 0);
+	ck_assert_int_eq(shv_value_bytes(arena, shv_ref_of(v), bytes, BYTES, &torn), BYTES);
+	ck_assert(torn);
+	ck_assert_int_eq(shv_release(v), 0);
+	ck_assert_int_eq(fstat(shv_arena_fd(arena), &after), 0);
+	ck_assert_int_eq(before.st_blocks, after.st_blocks);
+	free(bytes);
+}
+END_TEST
+
 START_TEST(wrong_arguments_are_told)
 {
 	struct shv_value_info v = { .size = sizeof(v) };
@@ -671,7 +706,7 @@ int main(void)
 					     types_are_listed_basic_ones_first,
 					     the_members_of_a_type_are_told_by_name, NULL };
 	const TTest *const looking[] = { a_read_only_visitor_sees_the_same_and_changes_nothing,
-					 wrong_arguments_are_told, NULL };
+					 a_look_at_holes_leaves_holes, wrong_arguments_are_told, NULL };
 	Suite *suite = suite_create("inspect");
 
 	add(suite, "totals", totals);

@@ -6,7 +6,8 @@
  *   fixture            one object of each kind and policy, held, shared and abandoned locks, awkward names
  *   fixture small      the same in a small arena, which core dumps include
  *   fixture changing   a few, which change when a line comes in
- *   fixture many N     N values with mixed policies and types, 1 in 16 named
+ *   fixture sparse     an array of 1 GiB with three bytes that were written; one of them changes when a line comes in
+ *   fixture many N     N values with mixed policies and types, 1 in 16 named, and the last one awkwardly
  *   fixture churn      two threads that create, change and free for as long as it runs
  */
 #include <pthread.h>
@@ -121,6 +122,16 @@ static void make_values(void)
 	named(SHV_VALUE(arena, int, 7), "12");
 }
 
+/* Strings: their text is an object's part of its own. */
+static void make_strings(void)
+{
+	shv_value *motto = named(shv_string_new(arena, "to be replaced", SHV_PLAIN), "motto");
+
+	NEED(!shv_string_set(motto, "tabs\tand \"quotes\", \xc3\xa4nd"));
+	named(shv_string_new(arena, NULL, SHV_NONE), "no-text");
+	named(shv_wstring_new(arena, L"wide \u20ac", SHV_RECURSIVE), "wide");
+}
+
 static void make_locks(void)
 {
 	shv_lock *gate = shv_lock_new(arena, SHV_PLAIN), *old = shv_lock_new(arena, SHV_RECURSIVE);
@@ -170,7 +181,23 @@ static void make_change(void)
 	NEED(!shv_publish(left_nameless, "renamed"));
 	NEED(!shv_acquire(shv_find(arena, "12")));
 	NEED(!shv_value_free(shv_find(arena, "goes")));
+	NEED(!shv_string_set(shv_find(arena, "motto"), "another"));
 	named(SHV_VALUE(arena, float, 2), "changed");
+}
+
+/* ---- sparse ---------------------------------------------------------------------------------------------- */
+
+static void make_sparse(void)
+{
+	enum { BYTES = 1 << 30 };
+	char *bytes, line[16];
+
+	bytes = shv_value_data(named(shv_array_new(arena, SHV_CHAR, BYTES, NULL, SHV_PLAIN), "sparse"));
+	bytes[0] = bytes[BYTES / 2] = bytes[BYTES - 1] = 'x';
+	ready();
+	NEED(read(STDIN_FILENO, line, sizeof(line)) > 0);
+	bytes[BYTES / 2] = 'y';
+	named(SHV_VALUE(arena, int, 1), "changed");
 }
 
 /* ---- many ------------------------------------------------------------------------------------------------ */
@@ -202,7 +229,9 @@ static void make_many(long n)
 		v = shv_value_new(arena, types[i % 4], &init, policies[i / 4 % 4]);
 		NEED(v);
 		snprintf(name, sizeof(name), "value-%ld", i);
-		if (i % 16 == 0)
+		if (i + 1 == n)
+			snprintf(name, sizeof(name), "%s", "\033[31m \xe6\x97\xa5 \xff \\x41 \xe2\x80\xae");
+		if (i % 16 == 0 || i + 1 == n)
 			NEED(!shv_publish(v, name));
 	}
 }
@@ -249,18 +278,22 @@ int main(int argc, char **argv)
 		make_many(argc > 2 ? atol(argv[2]) : 1000);
 	} else if (!strcmp(mode, "churn")) {
 		start_churn();
+	} else if (!strcmp(mode, "sparse")) {
+		make_sparse();
 	} else if (!strcmp(mode, "changing")) {
 		make_values();
+		make_strings();
 		left_nameless = shv_find(arena, "letter");
 		named(SHV_VALUE(arena, float, 1), "goes");
 		ready();
 		make_change();
 	} else {
 		make_values();
+		make_strings();
 		make_locks();
 		make_dead();
 	}
-	if (strcmp(mode, "changing"))
+	if (strcmp(mode, "changing") != 0 && strcmp(mode, "sparse") != 0)
 		ready();
 	wait_for_end();
 	return 0;

@@ -42,6 +42,14 @@ fixture() {
 	done
 }
 
+# A line for the fixture started last, which then changes something and publishes "changed".
+change() {
+	echo >&"$(printf '%s\n' /proc/$$/fd/* | while read -r fd; do
+		[ "$(readlink "$fd")" = "$work/in.$((${#pids[@]} - 1))" ] && basename "$fd"
+	done)"
+	read -r -t 60 _ < <(while ! "$dump" show changed "$pid" >/dev/null 2>&1; do :; done; echo) || ok 1 'the fixture did not change'
+}
+
 normalise() {
 	sed -E -e 's/0x[0-9a-f]+/REF/g' -e 's/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/UUID/g' \
 		-e "s/\\b(fixture|mortal)\\[[0-9]+(\\/[0-9]+)?\\]/\\1[PID]/g" -e 's/\b[0-9]+:fixture/PID:fixture/' \
@@ -88,7 +96,9 @@ $program" "$work/json"
 fixture small
 before=$(sha256sum <"$file") blocks=$(stat -L -c %b "$file")
 looks_like 0 save.txt 'save' "$dump" save "$work/a" "$pid"
-json 'save as JSON' 'assert j["saved"]["objects"] == 21 and j["saved"]["torn"] == 3, j' "$dump" save "$work/a" "$pid"
+json 'save as JSON' 'assert j["saved"]["objects"] == 24 and j["saved"]["torn"] == 3, j' "$dump" save "$work/a" "$pid"
+looks_like 0 json_save.json 'save as JSON, whole' "$dump" save "$work/a" "$pid" --json
+cp "$work/json" "$work/j.save.json"
 "$dump" diff "$work/a" "$pid" >/dev/null
 is "$?" 0 'a snapshot does not differ from the arena that did not change'
 for command in overview values locks procs types check; do
@@ -132,9 +142,10 @@ done
 
 # --- restore -----------------------------------------------------------------------------
 
-looks_like 0 restore.txt 'restore, and a program with the descriptor' \
-	"$dump" restore "$work/a" -- "$dump" fd:3 locks --dead -o NAME,LOCK,STATE,DEPTH,HOLDER
 # shellcheck disable=SC2016 # the shell that is started expands it
+looks_like 0 restore.txt 'restore, and a program with the descriptor' \
+	"$dump" restore "$work/a" -- bash -c 'exec "$1" "fd:$SHV_ARENA_FD" locks --dead -o NAME,LOCK,STATE,DEPTH,HOLDER' - "$dump"
+# shellcheck disable=SC2016
 is "$("$dump" restore "$work/a" -- bash -c '"$1" "fd:$SHV_ARENA_FD" check' - "$dump")" sound 'it is sound, and SHV_ARENA_FD says where'
 "$dump" restore "$work/a" -- bash -c 'exit 7'
 is "$?" 7 'the status is that of the program'
@@ -150,17 +161,23 @@ is "$("$dump" values "$target" -rno CONTENT -N answer)" 42 'and keeps it'
 kill -TERM "$keeper"
 wait "$keeper"
 is "$?" 0 'until it is interrupted'
+"$dump" restore "$work/a" --json >"$work/told" &
+keeper=$!
+sed '/^}$/q' <"$work/told" >"$work/j.restore.json"
+kill -TERM "$keeper"
+wait "$keeper"
+try 'restore as JSON' python3 -c 'import json, sys
+j = json.load(open(sys.argv[1]))["restored"]
+assert j["target"] == sys.argv[2] + ":fixture" and j["objects"] == 24, j' "$work/j.restore.json" "$keeper"
 
 # --- diff --------------------------------------------------------------------------------
 
 fixture changing
 cp "$work/a" "$work/other"
 try 'save before' "$dump" save "$work/old" "$pid"
-echo >&"$(printf '%s\n' /proc/$$/fd/* | while read -r fd; do
-	[ "$(readlink "$fd")" = "$work/in.$((${#pids[@]} - 1))" ] && basename "$fd"
-done)"
-read -r -t 60 _ < <(while ! "$dump" show changed "$pid" >/dev/null 2>&1; do :; done; echo) || ok 1 'the fixture did not change'
+change
 looks_like 3 diff.txt 'diff' "$dump" diff "$work/old" "$pid"
+looks_like 3 json_diff.json 'diff as JSON, whole' "$dump" diff "$work/old" "$pid" --json
 json 'diff as JSON' '
 c = j["changes"]
 assert j["same"] is False
@@ -172,15 +189,37 @@ assert f["content[2]"] == ("3", "33"), f
 assert f["name"] == ("letter", "renamed"), f
 assert sum(s["changed"] for s in j["summary"]) == len({x["ref"] for x in c if x["change"] == "changed"})
 ' "$dump" diff "$work/old" "$pid"
+cp "$work/json" "$work/j.diff.json"
 fails 1 'no command' 'diff with what is not there' "$dump" diff nothing "$pid"
 "$dump" diff "$work/old" "$work/other" >/dev/null 2>"$work/err"
 try 'two arenas are told apart' grep -q 'two arenas' "$work/err"
 
+# Looking at what was never written takes no memory, neither of the arena nor of shvdump.
+fixture sparse
+try 'save of a sparse array' "$dump" save "$work/sparse" "$pid"
+change
+blocks=$(stat -L -c %b "$file")
+is "$("$dump" diff "$work/sparse" "$pid" -rno NAME,FIELD | head -n 2 | xargs)" 'changed sparse content' 'one byte of a GiB differs'
+is "$(stat -L -c %b "$file")" "$blocks" 'diff took no memory of a live arena with holes'
+is "$("$dump" values "$pid" -rO | wc -l)" 3 'values of an arena with holes'
+is "$(stat -L -c %b "$file")" "$blocks" 'nor did values'
+try 'diff has no copy of what it compares' python3 -c 'import resource, subprocess, sys
+status = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+assert status == 3 and used < 100 << 10, (status, used)' "$dump" diff "$work/sparse" "$pid"
+
 # --- check --repair ----------------------------------------------------------------------
 
 fixture
+looks_like 0 json_repair.json 'check --repair as JSON' "$dump" check --repair "$pid" --json
+fixture
 is "$("$dump" procs "$pid" --dead -rno COMMAND)" mortal 'somebody died'
 looks_like 0 repair.txt 'check --repair' "$dump" check --repair "$pid"
+json 'check --repair as JSON, where nothing is left to repair' '
+assert j["repair"] == {"dead": 0, "recovered": 0, "pages": 0, "freed": 0} and j["sound"] is True, j' "$dump" check --repair "$pid"
+cp "$work/json" "$work/j.repair.json"
+try 'all of it is as the schema says' python3 "$SHV_SRCDIR/tests/cli/schema.py" "$SHV_SRCDIR/docs/shvdump.schema.json" \
+	"$work" save restore diff check
 is "$("$dump" procs "$pid" --dead -rno COMMAND)" '' 'and is in order'
 is "$("$dump" values "$pid" -rno NAME,CONTENT,STATE -N 'abandoned')" 'abandoned 13 abandoned' 'his lock waits for its next taker'
 fails 1 'shvdump restore' 'a snapshot is not repaired in its file' "$dump" check --repair "$work/a"

@@ -94,6 +94,25 @@ static void fill(shv_arena *a, unsigned n)
 	must(!shv_lock_free(old), "shv_lock_free");
 }
 
+/* Texts in all states: empty, small, of several pages, replaced, grown at the end, of wide characters, left locked. */
+static void fill_strings(shv_arena *a)
+{
+	static const char page[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	const shv_lockspec locks[] = { SHV_RECURSIVE, SHV_PLAIN, SHV_HANDOFF, SHV_NONE };
+	shv_value *s[8];
+
+	for (unsigned i = 0; i < 8; i++) {
+		s[i] = i == 7 ? shv_wstring_new(a, L"wide \u20ac", SHV_PLAIN) :
+				shv_string_new_n(a, page, i % 4 == 0 ? 0 : i * 9, locks[i % 4]);
+		must(s[i], "shv_string_new");
+	}
+	must(!shv_string_set(s[1], "replaced by something longer than it was") && !shv_string_set(s[2], ""), "shv_string_set");
+	for (unsigned i = 0; i < 140; i++)
+		must(!shv_string_append(s[3], page), "shv_string_append");
+	must(!shv_string_append_n(s[0], "a\0b", 3) && !shv_wstring_append(s[7], L"!"), "shv_string_append");
+	must(!shv_acquire(s[5]), "shv_acquire");
+}
+
 static void die_with_things(shv_arena *a, shv_value *lent)
 {
 	int status;
@@ -102,6 +121,7 @@ static void die_with_things(shv_arena *a, shv_value *lent)
 	must(pid >= 0, "fork");
 	if (!pid) {
 		fill(a, 20);
+		fill_strings(a);
 		if (shv_acquire(lent) || shv_value_free(shv_array_new(a, SHV_LONG, 2000, NULL, SHV_PLAIN)))
 			_exit(1);
 		raise(SIGKILL);
@@ -158,7 +178,7 @@ static void base_of_snapshot(struct base *b, shv_arena *a)
 	close(fd);
 }
 
-/* 0: a snapshot with a bit of everything; 1: the same live; 2: after recovery, with orphans; 3: almost empty. */
+/* 0: a snapshot with a bit of everything, strings too; 1: the same live; 2: after recovery, with orphans; 3: almost empty. */
 static void make_bases(void)
 {
 	const char *where = access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm";
@@ -169,12 +189,13 @@ static void make_bases(void)
 	snprintf(second, sizeof(second), "%s/fuzz-image-%d-2", where, (int)getpid());
 	must(lent, "value");
 	fill(a, 40);
+	fill_strings(a);
 	die_with_things(a, lent);
 	base_of_snapshot(&bases[0], a);
 	base_make(&bases[1], shv_arena_fd(a));
 	must(shv_arena_recover(a, NULL) >= 0, "shv_arena_recover");
 	base_make(&bases[2], shv_arena_fd(a));
-	must(shv_value_new(b, SHV_INT, NULL, SHV_PLAIN), "value");
+	must(shv_value_new(b, SHV_INT, NULL, SHV_PLAIN) && shv_string_new(b, "the only one", SHV_RECURSIVE), "value");
 	base_of_snapshot(&bases[3], b);
 	/* The arenas stay attached until the program ends: what is held is held. */
 }
@@ -219,6 +240,11 @@ static void look_at_value(shv_arena *a, const struct shv_value_info *i, bool clo
 	(void)shv_value_type(p);
 	(void)shv_len(p);
 	(void)shv_peek(p, buf, i->bytes <= sizeof(buf) ? (size_t)i->bytes : 8);
+	if (i->kind == SHV_KIND_STRING) {
+		(void)shv_string_peek(p, buf, sizeof(buf));
+		(void)shv_wstring_peek(p, (wchar_t *)(void *)&again, sizeof(again) / sizeof(wchar_t));
+		(void)shv_string_data(p, NULL);
+	}
 	(void)shv_value_holder(p, &(struct shv_holder){ .size = 0 });
 }
 
@@ -252,7 +278,7 @@ static int look(shv_arena *a, bool closely)
 {
 	struct shv_stat st = { .size = sizeof(st) };
 	size_t said = 0;
-	int n;
+	int findings;
 
 	(void)shv_stat(a, &st);
 	WALK(shv_value_next, shv_value_info, v, look_at_value(a, &v, closely));
@@ -261,16 +287,17 @@ static int look(shv_arena *a, bool closely)
 	WALK(shv_run_next, shv_run_info, r, (void)0);
 	WALK(shv_type_next, shv_type_info, t, (void)0);
 	look_at_names(a);
-	n = shv_check(a, report, &said);
-	if (n < 0 && n != -ENOMEM && n != -EUCLEAN)
+	findings = shv_check(a, report, &said);
+	if (findings < 0 && findings != -ENOMEM && findings != -EUCLEAN)
 		too_many("shv_check: a strange error");
-	return n;
+	return findings;
 }
 
 /* What passes the check can be used. */
 static void use(shv_arena *a)
 {
 	struct shv_value_info info = { .size = sizeof(info) };
+	bool free_to_take = false;
 	uint64_t cursor = 0;
 
 	for (int i = 0; i < 40; i++)
@@ -283,8 +310,12 @@ static void use(shv_arena *a)
 			(void)shv_raw_free(p);
 			continue;
 		}
-		if (n % 3 == 0 && shv_try_acquire(p) >= 0)
-			(void)shv_release(p);
+		if (info.kind == SHV_KIND_STRING || n % 3 == 0)
+			free_to_take = shv_try_acquire(p) >= 0 && !shv_release(p);
+		if (info.kind == SHV_KIND_STRING && n % 2 && (free_to_take || info.lock == SHV_LOCK_NONE)) {
+			(void)shv_string_append(p, " and more of it");
+			(void)shv_string_set(p, "another text");
+		}
 		(void)shv_value_free(p);
 	}
 	(void)shv_arena_recover(a, NULL);

@@ -59,6 +59,13 @@ def safe(text):
     return "".join(c if c.isprintable() else "".join("\\x%02x" % b for b in c.encode("utf-8")) for c in text)
 
 
+def quoted(data, quote):
+    """Bytes of UTF-8 as shvdump prints a text or a character."""
+    for plain, escape in ((b"\\", b"\\\\"), (quote, b"\\" + quote), (b"\n", b"\\n"), (b"\t", b"\\t"), (b"\r", b"\\r")):
+        data = data.replace(plain, escape)
+    return quote.decode() + safe(data) + quote.decode()
+
+
 # --- reading ---------------------------------------------------------------------------
 
 
@@ -285,7 +292,7 @@ class Object:
         shown = min(n, 64 if self.type != 1 else 256)
         data = self.arena.read(self.payload, size * shown)
         if self.kind in (3, 4) and self.type == 1:
-            return '"%s"%s' % (safe(data.split(b"\0")[0]), "..." if n > shown and b"\0" not in data else "")
+            return '%s%s' % (quoted(data.split(b"\0")[0], b'"'), "..." if n > shown and b"\0" not in data else "")
         texts = [self.one(data[i * size:(i + 1) * size], fmt) for i in range(shown)]
         if self.kind not in (3, 4):
             return texts[0][:most]
@@ -309,7 +316,7 @@ class Object:
             return "<its text changes just now>"
         if self.type == 4:
             data = data.decode("utf-32-le", "backslashreplace").encode("utf-8")
-        return '"%s"%s' % (safe(data), "..." if n > shown else "")
+        return '%s%s' % (quoted(data, b'"'), "..." if n > shown else "")
 
     def one(self, data, fmt):
         if fmt is None:
@@ -331,7 +338,7 @@ def number(code, data):
         return "%.9g%+.9gi" % value
     value = value[0]
     if code == "c":
-        return "'%s'" % safe(value)
+        return quoted(value, b"'")
     if code == "?":
         return "true" if value else "false"
     if code == "f":
