@@ -614,6 +614,7 @@ START_TEST(a_look_at_holes_leaves_holes)
 	shv_value *v = shv_array_new(arena, SHV_CHAR, BYTES, NULL, SHV_PLAIN);
 	char *bytes = malloc(BYTES), text[100];
 	struct stat before, after;
+	int wrong = 0;
 	bool torn = true;
 	shv_arena *a;
 
@@ -627,7 +628,8 @@ START_TEST(a_look_at_holes_leaves_holes)
 	ck_assert_int_eq(shv_value_bytes(a, shv_ref_of(v), bytes, BYTES, &torn), BYTES);
 	ck_assert(!torn);
 	for (int i = 0; i < BYTES; i++)
-		ck_assert_msg(bytes[i] == (i == AT ? 'x' : 0), "byte %d", i);
+		wrong += bytes[i] != (i == AT ? 'x' : 0);
+	ck_assert_int_eq(wrong, 0);
 	ck_assert_int_ge(shv_value_text(a, shv_ref_of(v), text, sizeof(text)), 2);
 	ck_assert_int_gt(shv_value_text(a, shv_ref_of(v), NULL, 0), 0);
 	ck_assert_int_eq(shv_arena_detach(a), 0);
