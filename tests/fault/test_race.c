@@ -619,7 +619,7 @@ START_TEST(a_lock_is_not_taken_of_what_lies_in_the_block_of_a_freed_value)
 }
 END_TEST
 
-/* ---- the owner of a small value frees it, and stands somewhere in that; others act meanwhile ----------------------------- */
+/* ---- a small value is freed, by its owner or by another, who stands somewhere in that; others act meanwhile ----------------------------- */
 
 /* Its magazine has room and the short way is open; stops once more before the call that is looked at. */
 static int frees_its_own(struct stage *s)
@@ -637,6 +637,19 @@ static int frees_its_own(struct stage *s)
 	s->shared->ref[0] = shv_ref_of(v[0]);
 	raise(SIGSTOP);
 	r = shv_value_free(v[0]);
+	s->shared->acknowledged = 1;
+	return r == 0 ? GOT : r == -EBUSY ? BUSY : OTHER;
+}
+
+/* The survivor's, which goes home by its list. */
+static int frees_a_foreign(struct stage *s)
+{
+	long x;
+	int r;
+
+	REQUIRE(!shv_get(s->v[0], &x, sizeof(x))); /* now it knows how far the pool goes */
+	raise(SIGSTOP);
+	r = shv_value_free(s->v[0]);
 	s->shared->acknowledged = 1;
 	return r == 0 ? GOT : r == -EBUSY ? BUSY : OTHER;
 }
@@ -755,7 +768,7 @@ static const struct meddler meddlers[] = {
 };
 
 /* True: the freer was in time to be met in the call. *acted: the other could do what it wanted. */
-static bool freer_met(const struct meddler *m, unsigned long i, bool *acted)
+static bool freer_met(const struct meddler *m, bool foreign, unsigned long i, bool *acted)
 {
 	struct stage s = { 0 };
 	int status, r = -ESTALE;
@@ -766,7 +779,9 @@ static bool freer_met(const struct meddler *m, unsigned long i, bool *acted)
 
 	fresh(&s);
 	warm_child(&s);
-	pid = traced(&s, frees_its_own);
+	ck_assert_ptr_nonnull(s.v[0] = SHV_VALUE(s.a, long, 1));
+	s.shared->ref[0] = shv_ref_of(s.v[0]);
+	pid = traced(&s, foreign ? frees_a_foreign : frees_its_own);
 	ck_assert(!ptrace(PTRACE_CONT, pid, NULL, NULL));
 	ck_assert_int_eq(waitpid(pid, &status, __WALL), pid);
 	ck_assert_msg(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP, "the freer came to %x", (unsigned)status);
@@ -786,6 +801,8 @@ static bool freer_met(const struct meddler *m, unsigned long i, bool *acted)
 		      (unsigned)status);
 	m->undo(v, r);
 	ck_assert_msg(!shv_deref(s.a, s.shared->ref[0]), "%s before step %lu: the value is there", m->name, i);
+	if (!foreign)
+		ck_assert_int_eq(shv_value_free(s.v[0]), 0);
 	st = (struct shv_stat){ .size = sizeof(st) };
 	ck_assert_int_eq(shv_stat(s.a, &st), 0); /* before the recovery, which would sweep */
 	ck_assert_msg(!st.objects && !st.names, "%s before step %lu: %lu objects, %lu names", m->name, i, (unsigned long)st.objects,
@@ -799,15 +816,15 @@ static bool freer_met(const struct meddler *m, unsigned long i, bool *acted)
 
 START_TEST(a_freer_of_a_small_value_is_met_anywhere)
 {
-	const struct meddler *m = &meddlers[_i];
+	const struct meddler *m = &meddlers[_i / 2];
 	unsigned long i = 0, stride = getenv("SHV_SLOW") ? 1 : 3, done = 0;
 	bool acted;
 
-	while (freer_met(m, i, &acted)) {
+	while (freer_met(m, _i % 2, i, &acted)) {
 		done += acted;
 		i += stride;
 	}
-	fprintf(stderr, "# %s: %lu instructions, done before %lu of them\n", m->name, i, done);
+	fprintf(stderr, "# %s, %s value: %lu instructions, done before %lu of them\n", m->name, _i % 2 ? "foreign" : "own", i, done);
 	ck_assert_uint_gt(i, 100);
 	ck_assert_uint_gt(done, 10);
 }
@@ -828,7 +845,7 @@ int main(void)
 	t = tcase_create("meet");
 	tcase_set_timeout(t, 120);
 	tcase_add_test(t, a_lock_is_not_taken_of_what_lies_in_the_block_of_a_freed_value);
-	tcase_add_loop_test(t, a_freer_of_a_small_value_is_met_anywhere, 0, sizeof(meddlers) / sizeof(meddlers[0]));
+	tcase_add_loop_test(t, a_freer_of_a_small_value_is_met_anywhere, 0, 2 * sizeof(meddlers) / sizeof(meddlers[0]));
 	suite_add_tcase(suite, t);
 	return run_suite(suite);
 }
