@@ -186,4 +186,6 @@ SHV_API const char *shv_arena_name(const shv_arena *a);
 
 SHV_END_DECLS
 
+#include <shv/serve.h>
+
 #endif /* SHV_ARENA_H */
