@@ -153,6 +153,8 @@ static void member_free(struct shv_member *m)
 		munmap(m->local, sizeof(*m->local));
 	if (memfd_is(m->fd, &m->geo)) /* not if the program closed it and the number is another file's now */
 		close(m->fd);
+	if (m->given >= 0)
+		close(m->given);
 	free(m);
 }
 
@@ -177,6 +179,7 @@ static int member_make(int fd, const struct shv_geo *g, const char *name, char *
 		return fail(-ENOMEM, "shv_arena_attach: no memory");
 	}
 	m->fd = fd;
+	m->given = -1;
 	m->geo = *g;
 	m->base = base;
 	m->size = g->capacity;
@@ -227,7 +230,14 @@ static struct shv_arena *attach_member(struct shv_member *m, char *base, unsigne
 	return a;
 }
 
-static shv_arena *attach_new_member(int fd, const struct shv_geo *g, const char *name, char *base, unsigned flags, int *error)
+/* What a server gave besides the descriptor; all of it may be missing. */
+struct introduction {
+	int *given;
+	const char *server;
+};
+
+static shv_arena *attach_new_member(int fd, const struct shv_geo *g, const char *name, char *base, unsigned flags,
+				    const struct introduction *by, int *error)
 {
 	struct shv_member *m = NULL;
 	struct shv_arena *a;
@@ -235,6 +245,12 @@ static shv_arena *attach_new_member(int fd, const struct shv_geo *g, const char 
 	*error = member_make(fd, g, name, base, flags, &m);
 	if (*error)
 		return NULL;
+	if (by->given && *by->given >= 0) {
+		m->given = *by->given;
+		*by->given = -1;
+	}
+	if (by->server)
+		name_copy(m->server, sizeof(m->server), by->server, sizeof(m->server));
 	m->next = members;
 	members = m;
 	a = attach_member(m, base, flags, error);
@@ -300,7 +316,7 @@ static shv_arena *create(const struct shv_arena_options *o, size_t capacity, uns
 	g.ino = st.st_ino;
 	g.seen_pages = 1;
 	format_arena(fd, &g, &c, base);
-	a = attach_new_member(fd, &g, c.name, base, o->flags, error);
+	a = attach_new_member(fd, &g, c.name, base, o->flags, &(struct introduction){ 0 }, error);
 	return a;
 }
 
@@ -381,7 +397,7 @@ static shv_arena *attach_rdonly(int fd, const struct shv_geo *g, const char *nam
 }
 
 /* *own: our copy of the descriptor; -1 once an attachment or a member has taken it over. */
-static shv_arena *attach(int *own, unsigned flags, int *error)
+static shv_arena *attach(int *own, unsigned flags, const struct introduction *by, int *error)
 {
 	int fd = *own;
 	bool rdonly = flags & SHV_RDONLY;
@@ -421,7 +437,7 @@ static shv_arena *attach(int *own, unsigned flags, int *error)
 	}
 	if (!m) {
 		*own = -1;
-		return attach_new_member(fd, &g, c.name, base, flags, error);
+		return attach_new_member(fd, &g, c.name, base, flags, by, error);
 	}
 	a = attach_member(m, base, flags, error); /* the member has a descriptor */
 	if (!a)
@@ -429,8 +445,9 @@ static shv_arena *attach(int *own, unsigned flags, int *error)
 	return a;
 }
 
-SHV_API shv_arena *shv_arena_attach(int fd, unsigned flags)
+shv_arena *arena_attach_with(int fd, unsigned flags, int *given, const char *server)
 {
+	const struct introduction by = { given, server };
 	struct shv_plock *lock = registry_lock();
 	shv_arena *a;
 	int own, error = 0;
@@ -444,7 +461,7 @@ SHV_API shv_arena *shv_arena_attach(int fd, unsigned flags)
 		return null_with(errno == EBADF ? fail(-EBADF, "shv_arena_attach: fd %d is not an open descriptor", fd) :
 						  fail_call("shv_arena_attach: dup of the descriptor", NULL));
 	plock_acquire(lock);
-	a = attach(&own, flags, &error);
+	a = attach(&own, flags, &by, &error);
 	plock_release(lock);
 	if (own >= 0)
 		close(own);
@@ -453,6 +470,11 @@ SHV_API shv_arena *shv_arena_attach(int fd, unsigned flags)
 	if (a->m)
 		(void)recover_all(a->m, NULL); /* what cannot be mended now is no reason not to attach */
 	return a;
+}
+
+SHV_API shv_arena *shv_arena_attach(int fd, unsigned flags)
+{
+	return arena_attach_with(fd, flags, NULL, NULL);
 }
 
 /* ---- attach by pid ---------------------------------------------------------------------------------------------- */
@@ -612,6 +634,7 @@ SHV_API int shv_arena_detach(shv_arena *a)
 	m = a->m;
 	if (m && holds_locks(m))
 		return fail(-EBUSY, "shv_arena_detach: this process holds a lock in arena '%s': release it first", a->name);
+	serve_end(a); /* before the registry's lock: the thread may take a moment */
 	plock_acquire(lock);
 	base = a->base;
 	size = a->size;

@@ -65,6 +65,7 @@ struct shv_local {
 	uint32_t ok;                /* 0 once the slot was found to be no longer ours */
 	void *liveness;             /* page mapped through the description that holds the lock on byte `proc` */
 	struct shv_plock slots_lock, drain_lock, tc_lock, heap_lock, reserve_lock;
+	struct shv_plock serve_lock; /* shv_arena.service of this process's attachments; nothing is taken inside it */
 	struct shv_tc *tcs;         /* all thread caches of this process and member; tc_lock */
 	uint32_t *chunks;           /* chunks this process allocates from; slots_lock; malloc'ed */
 	uint32_t chunks_n, chunks_cap;
@@ -87,8 +88,10 @@ struct shv_member {
 	int fd;
 	unsigned refs;              /* attachments; registry lock */
 	uint64_t serial;            /* no two members of a process and its forks have the same: their addresses may be used again */
+	int given;                  /* from a server: the description for the first registration; -1 = none, or used */
 	bool populate;
 	char name[64];
+	char server[256];           /* whom a forked child may ask for a description of its own; empty: nobody */
 	struct shv_local *local;
 	struct shv_heap_hooks *hooks; /* of the heap of this process or, just after fork, of the parent's */
 	struct shv_member *next;    /* registry */
@@ -104,6 +107,8 @@ struct shv_arena {
 	int fd;                     /* read-only attachments have their own; else m->fd */
 	unsigned flags;
 	bool frozen;                /* a snapshot of which only this process knows: its bytes do not change */
+	struct shv_service *service; /* serve.c; reads as zero in a forked child; serve_lock */
+	size_t service_size;
 	char name[64];
 	struct shv_arena *next;     /* registry */
 };
@@ -205,6 +210,11 @@ static inline bool arena_place(const void *p, struct shv_place *out)
 	}
 	return arena_place_slow(p, out);
 }
+/*
+ * shv_arena_attach(); given: NULL, or a description that nobody else has, which is taken (*given = -1) if it becomes this member's sign
+ * of life; server: NULL, or whom forked children can ask for theirs.
+ */
+shv_arena *arena_attach_with(int fd, unsigned flags, int *given, const char *server) HIDDEN;
 /* a must be an attachment: 0, or -EINVAL with a sentence naming `who`. rw: -EROFS for read-only ones. */
 int arena_valid(const shv_arena *a, const char *who, bool rw) HIDDEN;
 
@@ -374,6 +384,11 @@ void plock_release(struct shv_plock *l) HIDDEN;
 /* ---- process.c, thread.c --------------------------------------------------------------------------- */
 
 /* Make this process a member: 0, or negative errno. Called by the first slow path of a process (also after fork). */
+/* Ends the service of an attachment, if this process has one for it: false if not. */
+bool serve_end(struct shv_arena *a) HIDDEN;
+/* Ask the server at path for descriptors: one for reading, else two, whose descriptions nobody else has. 0; negative errno, and none. */
+int serve_ask(const char *path, bool rdonly, int *fds) HIDDEN;
+
 int process_register(struct shv_member *m) HIDDEN;
 int process_register_visitor(struct shv_member *m) HIDDEN;
 /* Our own slot is still ours: 0, or -ENOTRECOVERABLE. */

@@ -11,6 +11,7 @@ libshv_internal_la_SOURCES += \
 	%D%/check_pages.c \
 	%D%/check_tables.c \
 	%D%/check_texts.c \
+	%D%/connect.c \
 	%D%/directory.c \
 	%D%/heap.c \
 	%D%/layout.h \
@@ -18,6 +19,8 @@ libshv_internal_la_SOURCES += \
 	%D%/pool.c \
 	%D%/process.c \
 	%D%/recover.c \
+	%D%/serve.c \
+	%D%/serve.h \
 	%D%/snapshot.c \
 	%D%/snapshot.h \
 	%D%/snapshot_file.c \

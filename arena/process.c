@@ -189,6 +189,20 @@ static bool claim(struct shv_member *m, int own, uint32_t slot)
 	return true;
 }
 
+/* Of another user's memfd we can open none; a server may give us one. */
+static int asked_description(struct shv_member *m)
+{
+	int fds[2];
+
+	if (!m->server[0] || serve_ask(m->server, false, fds))
+		return -1;
+	close(fds[1]);
+	if (memfd_is(fds[0], &m->geo))
+		return fds[0];
+	close(fds[0]); /* that of another arena, which is served there now */
+	return -1;
+}
+
 /* A description of our own for the memfd, kept by a mapping. */
 static int own_description(struct shv_member *m)
 {
@@ -197,10 +211,23 @@ static int own_description(struct shv_member *m)
 
 	if (fd < 0)
 		return fd;
+	if (m->given >= 0) {
+		own = m->given;
+		m->given = -1;
+		if (memfd_is(own, &m->geo) && (fcntl(own, F_GETFL) & O_ACCMODE) == O_RDWR)
+			return own;
+		close(own); /* a server that sent something else: let us see whether we can do without */
+	}
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	own = FAIL_POINT("reopen") ? (errno = EMFILE, -1) : open(path, O_RDWR | O_CLOEXEC);
 	if (own >= 0)
 		return own;
+	if (errno == EACCES || errno == EPERM) {
+		own = asked_description(m);
+		if (own >= 0)
+			return own;
+		errno = EACCES;
+	}
 	fail_call("reopening the arena's memfd through /proc/self/fd",
 		  "a member needs a file description of its own; is /proc mounted, and the memfd this user's?");
 	return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : -EACCES;

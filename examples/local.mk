@@ -16,6 +16,7 @@ example_programs = \
 	%D%/ptr_list \
 	%D%/ptr_tree \
 	%D%/rwlock \
+	%D%/served \
 	%D%/shop
 
 public_programs += $(example_programs)

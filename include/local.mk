@@ -10,6 +10,7 @@ shvinclude_HEADERS = \
 	%D%/shv/type.h \
 	%D%/shv/lock.h \
 	%D%/shv/arena.h \
+	%D%/shv/serve.h \
 	%D%/shv/value.h \
 	%D%/shv/raw.h \
 	%D%/shv/string.h \

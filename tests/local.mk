@@ -68,6 +68,7 @@ multi_tests = \
 	%D%/multi/test_fork \
 	%D%/multi/test_layout \
 	%D%/multi/test_namespace \
+	%D%/multi/test_serve \
 	%D%/multi/test_share \
 	%D%/multi/test_snapshot
 

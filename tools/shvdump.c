@@ -198,6 +198,7 @@ static void help_target(void)
 	      "  path:FILE     a snapshot, a core file, or /proc/PID/fd/N (path: may be left out if there is a slash)\n"
 	      "  FILE:NAME     the arena of that name in a core file with several\n"
 	      "  fd:N          an inherited descriptor\n"
+	      "  unix:PATH     what a process serves at that socket (shv_arena_serve), or at an abstract name, unix:@NAME\n"
 	      "  (nothing)     the only arena on this machine\n", stdout);
 }
 

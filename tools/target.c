@@ -299,6 +299,8 @@ int target_attach(const char *target, unsigned flags, shv_arena **a)
 	*a = NULL;
 	if (!target)
 		return attach_only(NULL, flags, a);
+	if (!strncmp(target, "unix:", 5))
+		return attached(shv_arena_connect(target + 5, flags), target, a);
 	if (!strncmp(target, "path:", 5))
 		return attach_file_or_part(target + 5, flags, a);
 	if (strchr(target, '/'))

@@ -9,6 +9,7 @@
  *                as such a file, and so is a word that no arena has as its name
  *   FILE:NAME    the arena of that name in a core file with several
  *   fd:N         a descriptor that was inherited
+ *   unix:PATH    what a process serves at that socket, or abstract name (unix:@NAME); also of a user whose /proc may not be looked at
  *   (nothing)    the only arena on this machine
  *
  * Arenas have no names in the file system: they are found through /proc/PID/fd, whose links read

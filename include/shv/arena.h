@@ -91,7 +91,8 @@ SHV_API int shv_arena_fd_rdonly(const shv_arena *a);
 
 /*
  * End this attachment. The last one of the process gives up its membership: cached memory goes back,
- * objects stay for the others, and shv_arena pointers and value pointers of this mapping are dead.
+ * objects stay for the others, and shv_arena pointers and value pointers of this mapping are dead. A service of this attachment
+ * (shv_arena_serve()) ends.
  *
  * Returns: 0; -EINVAL (not an attachment); -EBUSY (this process holds a lock in the arena: release it first).
  * Concurrency: no other thread of this process may be inside the arena.
@@ -185,5 +186,7 @@ SHV_API shv_arena *shv_arena_of(const void *p);
 SHV_API const char *shv_arena_name(const shv_arena *a);
 
 SHV_END_DECLS
+
+#include <shv/serve.h>
 
 #endif /* SHV_ARENA_H */

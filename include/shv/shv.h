@@ -13,6 +13,7 @@
 #include <shv/lock.h>
 #include <shv/ptr.h>
 #include <shv/raw.h>
+#include <shv/serve.h>
 #include <shv/string.h>
 #include <shv/type.h>
 #include <shv/value.h>

@@ -21,7 +21,9 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <wchar.h>
 
 /* ---- the contract ------------------------------------------------------------------------------------- */
@@ -99,6 +101,44 @@ static struct promise {
 	MAYBE("shv_arena_snapshot", EDQUOT, NOT_FROM_OUTSIDE),
 	MAYBE("shv_arena_snapshot", EIO, NOT_FROM_OUTSIDE),
 	MAYBE("shv_arena_snapshot", ENFILE, NOT_ALLOWED),
+	MAY("shv_arena_serve", EINVAL),
+	MAY("shv_arena_serve", EROFS),
+	MAY("shv_arena_serve", EBUSY),
+	MAY("shv_arena_serve", EADDRINUSE),
+	MAY("shv_arena_serve", EEXIST),
+	MAY("shv_arena_serve", ENAMETOOLONG),
+	MAY("shv_arena_serve", ENOENT),
+	MAY("shv_arena_serve", ENOTDIR),
+	MAY("shv_arena_serve", ELOOP),
+	MAY("shv_arena_serve", EMFILE),
+	MAYBE("shv_arena_serve", EBADF, NOT_ROOT),
+	MAYBE("shv_arena_serve", EACCES, NOT_ROOT),
+	MAYBE("shv_arena_serve", EPERM, NOT_ALLOWED),
+	MAYBE("shv_arena_serve", ENOSPC, NOT_ALLOWED),
+	MAYBE("shv_arena_serve", ENOMEM, NOT_ALLOWED),
+	MAYBE("shv_arena_serve", ENFILE, NOT_ALLOWED),
+	MAYBE("shv_arena_serve", EAGAIN, NOT_ALLOWED),
+	MAYBE("shv_arena_serve", ENOTSUP, NOT_ALLOWED),
+	MAY("shv_arena_unserve", EINVAL),
+	MAY("shv_arena_unserve", ENOENT),
+	MAY("shv_arena_connect", EINVAL),
+	MAY("shv_arena_connect", ENAMETOOLONG),
+	MAY("shv_arena_connect", ENOENT),
+	MAY("shv_arena_connect", ECONNREFUSED),
+	MAY("shv_arena_connect", ECONNRESET),
+	MAY("shv_arena_connect", ETIMEDOUT),
+	MAY("shv_arena_connect", EPROTO),
+	MAY("shv_arena_connect", EPROTONOSUPPORT),
+	MAY("shv_arena_connect", ENOTDIR),
+	MAY("shv_arena_connect", ELOOP),
+	MAY("shv_arena_connect", EMFILE),
+	MAY("shv_arena_connect", EBADMSG),
+	MAY("shv_arena_connect", EACCES),
+	MAY("shv_arena_connect", EUSERS),
+	MAYBE("shv_arena_connect", ENFILE, NOT_ALLOWED),
+	MAYBE("shv_arena_connect", ENOMEM, NOT_ALLOWED),
+	MAYBE("shv_arena_connect", EPERM, NOT_ALLOWED),
+	MAY("shv_arena_connect", EUCLEAN),
 	MAY("shv_arena_open", EINVAL),
 	MAY("shv_arena_open", EBADMSG),
 	MAY("shv_arena_open", EPROTONOSUPPORT),
@@ -1550,6 +1590,168 @@ START_TEST(snapshots_with_a_lock_that_is_held_are_refused)
 }
 END_TEST
 
+/* ---- sockets ------------------------------------------------------------------------------------------ */
+
+static char socket_path[64];
+static int expected;
+
+static int connect_in_vain(void *arg)
+{
+	(void)arg;
+	REFUSED_NULL("shv_arena_connect", expected, shv_arena_connect(socket_path, 0));
+	return 0;
+}
+
+/* Somebody else's program listens, answers a client with these bytes and two of these descriptors, and goes. */
+static void strange_server(const uint32_t answer[4], int shown, int code)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(2 * sizeof(int))];
+	} control = { 0 };
+	struct iovec io = { .iov_base = (void *)(uintptr_t)answer, .iov_len = 16 };
+	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+	int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), client, both[2] = { shown, shown };
+	char asked[64];
+	pid_t pid;
+
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s", socket_path);
+	ck_assert(listener >= 0 && !bind(listener, (struct sockaddr *)&at, sizeof(at)) && !listen(listener, 1));
+	expected = code;
+	pid = start(connect_in_vain, NULL);
+	client = accept(listener, NULL, NULL);
+	ck_assert_int_gt(recv(client, asked, sizeof(asked), 0), 0);
+	control.head.cmsg_level = SOL_SOCKET;
+	control.head.cmsg_type = SCM_RIGHTS;
+	control.head.cmsg_len = CMSG_LEN(sizeof(both));
+	memcpy(CMSG_DATA(&control.head), both, sizeof(both));
+	if (answer)
+		ck_assert_int_eq(sendmsg(client, &m, MSG_NOSIGNAL), 16);
+	close(client);
+	ck_assert_int_eq(finish(pid), 0);
+	if (!answer) { /* and now nobody accepts */
+		REFUSED_NULL("shv_arena_connect", ETIMEDOUT, shv_arena_connect(socket_path, 0));
+		REFUSED("shv_arena_serve", EADDRINUSE, shv_arena_serve(arena, socket_path, NULL));
+	}
+	close(listener);
+	REFUSED_NULL("shv_arena_connect", ECONNREFUSED, shv_arena_connect(socket_path, 0));
+	unlink(socket_path);
+}
+
+static void strange_servers(void)
+{
+	/* As docs/ARCHITECTURE.md has it: magic, version, error, number of descriptors. */
+	const uint32_t fine[4] = { 0x41564853, 1, 0, 2 }, newer[4] = { 0x41564853, 2, 0, 2 }, other[4] = { 1, 1, 0, 2 };
+	int fd = shv_arena_fd(arena), null = open("/dev/null", O_RDWR), damaged = memfd_create("shv:damaged", MFD_ALLOW_SEALING);
+	char head[4096];
+
+	strange_server(NULL, fd, ECONNRESET);
+	strange_server(newer, fd, EPROTONOSUPPORT);
+	strange_server(other, fd, EPROTO);
+	strange_server(fine, null, EBADMSG);
+	ck_assert_int_eq(pread(fd, head, sizeof(head), 0), sizeof(head));
+	head[200] ^= 1;
+	ck_assert(!ftruncate(damaged, 64 << 20) && pwrite(damaged, head, sizeof(head), 0) == sizeof(head));
+	ck_assert(!fcntl(damaged, F_ADD_SEALS, F_SEAL_SHRINK));
+	strange_server(fine, damaged, EUCLEAN);
+	close(damaged);
+	close(null);
+}
+
+static int stranger(void *arg)
+{
+	(void)arg;
+	NEED(!setresuid(54321, 54321, 54321), "setresuid");
+	REFUSED_NULL("shv_arena_connect", EACCES, shv_arena_connect(socket_path, 0));
+	REFUSED("shv_arena_serve", EACCES, shv_arena_serve(arena, "@shv errors", NULL));
+	return 0;
+}
+
+static int one_too_many(void *arg)
+{
+	(void)arg;
+	expected = EUSERS;
+	NEED(!shv_arena_detach(arena), "shv_arena_detach");
+	return connect_in_vain(NULL);
+}
+
+static void paths_of_sockets(const char *folder)
+{
+	char path[200], round[96], below[128];
+
+	memset(path, 'n', sizeof(path) - 1);
+	path[sizeof(path) - 1] = 0;
+	REFUSED("shv_arena_serve", ENAMETOOLONG, shv_arena_serve(arena, path, NULL));
+	REFUSED_NULL("shv_arena_connect", ENAMETOOLONG, shv_arena_connect(path, 0));
+	REFUSED("shv_arena_serve", ENOTDIR, shv_arena_serve(arena, "/dev/null/socket", NULL));
+	REFUSED_NULL("shv_arena_connect", ENOTDIR, shv_arena_connect("/dev/null/socket", 0));
+	REFUSED("shv_arena_serve", EEXIST, shv_arena_serve(arena, "/dev/null", NULL));
+	snprintf(path, sizeof(path), "%s/none/socket", folder);
+	REFUSED("shv_arena_serve", ENOENT, shv_arena_serve(arena, path, NULL));
+	REFUSED_NULL("shv_arena_connect", ENOENT, shv_arena_connect(path, 0));
+	snprintf(round, sizeof(round), "%s/round", folder);
+	snprintf(below, sizeof(below), "%s/socket", round);
+	ck_assert(!symlink("round", round));
+	REFUSED("shv_arena_serve", ELOOP, shv_arena_serve(arena, below, NULL));
+	REFUSED_NULL("shv_arena_connect", ELOOP, shv_arena_connect(round, 0));
+	ck_assert(!unlink(round));
+}
+
+START_TEST(sockets_are_refused)
+{
+	struct shv_arena_options small = { .max_processes = 1, .capacity = (size_t)64 << 20 };
+	char folder[] = "/tmp/shv-errors-XXXXXX";
+	shv_arena *ro = made(shv_arena_attach(shv_arena_fd(arena), SHV_RDONLY)), *full = made(shv_arena_create(&small));
+	struct rlimit was;
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	snprintf(socket_path, sizeof(socket_path), "%s/socket", folder);
+	REFUSED("shv_arena_serve", EINVAL, shv_arena_serve(NULL, socket_path, NULL));
+	REFUSED("shv_arena_serve", EINVAL, shv_arena_serve(arena, NULL, NULL));
+	REFUSED("shv_arena_serve", EINVAL, shv_arena_serve(arena, socket_path, &(struct shv_serve_options){ .size = 1 }));
+	REFUSED("shv_arena_serve", EROFS, shv_arena_serve(ro, socket_path, NULL));
+	REFUSED("shv_arena_unserve", EINVAL, shv_arena_unserve(NULL));
+	REFUSED("shv_arena_unserve", ENOENT, shv_arena_unserve(arena));
+	REFUSED_NULL("shv_arena_connect", EINVAL, shv_arena_connect(NULL, 0));
+	REFUSED_NULL("shv_arena_connect", EINVAL, shv_arena_connect(socket_path, SHV_RESTORE));
+	paths_of_sockets(folder);
+	strange_servers();
+	few_descriptors(&was);
+	REFUSED("shv_arena_serve", EMFILE, shv_arena_serve(arena, socket_path, NULL));
+	REFUSED_NULL("shv_arena_connect", EMFILE, shv_arena_connect(socket_path, 0));
+	ck_assert(!setrlimit(RLIMIT_NOFILE, &was));
+	assert_ok(shv_arena_serve(arena, socket_path, &(struct shv_serve_options){ .flags = SHV_RDONLY }));
+	REFUSED("shv_arena_serve", EBUSY, shv_arena_serve(arena, socket_path, NULL));
+	REFUSED("shv_arena_serve", EADDRINUSE, shv_arena_serve(full, socket_path, NULL));
+	REFUSED_NULL("shv_arena_connect", EACCES, shv_arena_connect(socket_path, 0));
+	if (!geteuid())
+		ck_assert_int_eq(finish(start(stranger, NULL)), 0);
+	assert_ok(shv_arena_unserve(arena));
+	assert_ok(shv_arena_serve(full, socket_path, NULL));
+	ck_assert_int_eq(finish(start(one_too_many, NULL)), 0);
+	assert_ok(shv_arena_detach(full));
+	assert_ok(shv_arena_detach(ro));
+	ck_assert(!rmdir(folder));
+}
+END_TEST
+
+/* Reached through nothing any more: neither its descriptor nor, without privileges, its mapping. */
+static int serve_without_a_descriptor(void *arg)
+{
+	(void)arg;
+	NEED(!setresuid(54321, 54321, 54321), "setresuid");
+	close(shv_arena_fd(arena));
+	REFUSED("shv_arena_serve", EBADF, shv_arena_serve(arena, "@shv errors", NULL));
+	return 0;
+}
+
+START_TEST(service_without_a_descriptor_is_refused)
+{
+	ck_assert_int_eq(finish(start(serve_without_a_descriptor, NULL)), 0);
+}
+END_TEST
+
 /* ---- no room ------------------------------------------------------------------------------------------ */
 
 static void strings_without_space(shv_arena *a, shv_value *string, shv_value *wide)
@@ -1898,6 +2100,46 @@ static int create_without_proc(void *arg)
 	return 0;
 }
 
+/* Serving and connecting: the call that fails, and how. */
+static const struct {
+	int nr, code;
+	bool connect;
+	int becomes;
+} failing_calls[] = {
+	{ SYS_clone3, EAGAIN, false, EAGAIN },
+	{ SYS_close_range, ENOSYS, false, ENOTSUP },
+	{ SYS_socket, ENFILE, false, ENFILE },
+	{ SYS_eventfd2, ENOMEM, false, ENOMEM },
+	{ SYS_bind, ENOSPC, false, ENOSPC },
+	{ SYS_bind, EPERM, false, EPERM },
+	{ SYS_socket, ENFILE, true, ENFILE },
+	{ SYS_socket, ENOMEM, true, ENOMEM },
+	{ SYS_connect, EPERM, true, EPERM },
+};
+#define FAILING_CALLS (sizeof(failing_calls) / sizeof(failing_calls[0]))
+
+static int socket_calls_fail(void *arg)
+{
+	size_t i = (size_t)arg;
+
+	let_fail(failing_calls[i].nr, failing_calls[i].code, false);
+	if (failing_calls[i].connect)
+		REFUSED_NULL("shv_arena_connect", failing_calls[i].becomes, shv_arena_connect("@shv errors", 0));
+	else
+		REFUSED("shv_arena_serve", failing_calls[i].becomes, shv_arena_serve(arena, "@shv errors", NULL));
+	return 0;
+}
+
+START_TEST(sockets_are_refused_by_the_system)
+{
+	for (size_t i = 0; i < FAILING_CALLS; i++) {
+		int status = finish(start(socket_calls_fail, (void *)i));
+
+		ck_assert_msg(status == 0 || status == CANNOT, "call %zu: %d", i, status);
+	}
+}
+END_TEST
+
 START_TEST(system_calls_that_fail_are_reported)
 {
 	int (*const children[])(void *) = { create_with_full_file_table, create_on_an_old_kernel, create_without_proc };
@@ -2244,6 +2486,9 @@ int main(void)
 	tcase_add_test(tc, what_cannot_be_attached_to_is_refused);
 	tcase_add_test(tc, writing_to_a_read_only_attachment_is_refused);
 	tcase_add_test(tc, snapshots_are_refused);
+	tcase_add_test(tc, sockets_are_refused);
+	if (!geteuid())
+		tcase_add_test(tc, service_without_a_descriptor_is_refused);
 	tcase_add_test(tc, snapshots_with_a_lock_that_is_held_are_refused);
 
 	tc = tcase_create("names and types");
@@ -2277,6 +2522,7 @@ int main(void)
 		tcase_add_loop_test(tc, memory_that_is_not_to_be_had_is_an_error, 0, 5);
 	tcase_add_test(tc, descriptors_that_are_not_to_be_had_are_an_error);
 	tcase_add_loop_test(tc, system_calls_that_fail_are_reported, 0, 3);
+	tcase_add_test(tc, sockets_are_refused_by_the_system);
 	tcase_add_test(tc, rights_and_descriptors_that_are_gone_are_an_error);
 	tcase_add_test(tc, object_with_a_damaged_header_is_reported);
 	tcase_add_test(tc, string_that_names_no_text_is_reported);

@@ -8,6 +8,7 @@
  *   fixture changing   a few, which change when a line comes in
  *   fixture sparse     an array of 1 GiB with three bytes that were written; one of them changes when a line comes in
  *   fixture many N     N values with mixed policies and types, 1 in 16 named, and the last one awkwardly
+ *   fixture served PATH  one of each, served at a socket
  *   fixture churn      two threads that create, change and free for as long as it runs
  */
 #include <pthread.h>
@@ -292,6 +293,8 @@ int main(int argc, char **argv)
 		make_strings();
 		make_locks();
 		make_dead();
+		if (!strcmp(mode, "served") && argc > 2)
+			NEED(!shv_arena_serve(arena, argv[2], NULL));
 	}
 	if (strcmp(mode, "changing") != 0 && strcmp(mode, "sparse") != 0)
 		ready();

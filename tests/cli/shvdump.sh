@@ -212,6 +212,20 @@ is "$("$dump" "$pid" show answer -rno CONTENT)" 'CONTENT 42' 'target in front of
 is "$(answer "path:$file")" 42 'target path:FILE'
 is "$(answer "$file")" 42 'target with a slash'
 is "$(answer fd:9 9<"$file")" 42 'target fd:N'
+main_pid=$pid main_file=$file
+fixture served "$work/socket"
+is "$(answer "unix:$work/socket")" 42 'target unix:PATH'
+is "$("$dump" check "unix:$work/socket")" sound 'check of what is served'
+fails 1 'No such file' 'target: no server' "$dump" values "unix:$work/no-socket"
+kill -9 "$pid"
+wait "$pid" 2>/dev/null
+fails 1 'nobody serves' 'target: a server that was killed' "$dump" values "unix:$work/socket"
+rm "$work/socket"
+fixture served "@shv test $$"
+is "$(answer "unix:@shv test $$")" 42 'target unix:@NAME'
+kill "$pid"
+wait "$pid" 2>/dev/null
+pid=$main_pid file=$main_file
 fails 1 'no arena' 'target: a process without an arena' "$dump" values $$
 fails 1 'no process' 'target: no process' "$dump" values 2147483647
 fails 1 'nothere' 'target: not an arena of that process' "$dump" values "$pid:nothere"

@@ -212,6 +212,27 @@ static void attach_rdonly(struct stage *s)
 	}
 }
 
+/* The names are abstract, so that nothing is left of a child that dies. */
+static void serve_and_connect(struct stage *s)
+{
+	unsigned before = holdings();
+	char at[40];
+
+	snprintf(at, sizeof(at), "@shv fail %d", (int)getpid());
+	for (int i = 0; i < 2; i++) {
+		shv_arena *a = NULL;
+		REQUIRE(!shv_arena_serve(s->a, at, NULL));
+		REQUIRE((a = made(shv_arena_connect(at, 0))));
+		use(a, s);
+		REQUIRE(!shv_arena_detach(a));
+		REQUIRE((a = made(shv_arena_connect(at, SHV_RDONLY))));
+		REQUIRE(!shv_arena_detach(a));
+		MUST(!shv_arena_unserve(s->a));
+		if (i)
+			MUST(holdings() <= before + 1); /* the first use of s->a maps its sign of life */
+	}
+}
+
 static void two_attachments(struct stage *s)
 {
 	shv_arena *b = NULL;
@@ -291,6 +312,7 @@ static const struct scenario more[] = {
 	{ "attach", descriptor, leave, attach_arena, sound, false },
 	{ "attach by pid", descriptor, leave, attach_by_pid, sound, false },
 	{ "attach read-only", descriptor, leave, attach_rdonly, sound, false },
+	{ "serve and connect", descriptor, NULL, serve_and_connect, sound, false },
 	{ "attach twice", descriptor, NULL, two_attachments, sound, false },
 	{ "threads", none, warm_child, threads, sound, false },
 	{ "very many", none, warm_child, very_many, sound, false },
