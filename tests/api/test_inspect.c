@@ -685,6 +685,7 @@ static void add(Suite *suite, const char *name, const TTest *const *tests)
 	TCase *c = tcase_create(name);
 
 	tcase_add_checked_fixture(c, make_arena, drop_arena);
+	tcase_set_timeout(c, 60);
 	while (*tests)
 		tcase_add_test(c, *tests++);
 	suite_add_tcase(suite, c);
