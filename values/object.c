@@ -330,6 +330,15 @@ int object_free(void *p, unsigned kinds, const char *who)
 	return 0;
 }
 
+/* Whoever sleeps until the content changes finds the object gone. */
+static void tell_watchers(struct shv_tc *tc, struct shv_slot_shm *slot, uint64_t *header)
+{
+	struct shv_object o = { .at = { .base = (char *)tc->base, .geo = &tc->m->geo, .m = tc->m }, .slot = slot, .word = load_relaxed(&slot->word),
+				.header = header };
+
+	content_changed(&o);
+}
+
 /* The slot is HELD(me), but something came up that needs care: a name, or waiters. */
 void free_with_care(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t index, uint64_t *header, uint64_t what, bool waiters)
 {
@@ -342,6 +351,7 @@ void free_with_care(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t index
 	}
 	if (load_relaxed(header) & SHV_HDR_NAMED)
 		name_forget(tc, index | (uint64_t)(slot_gen(gone) - 1) << 32);
+	tell_watchers(tc, slot, header);
 	store_release(&slot->word, gone);
 	object_send_home(tc, index, gone, what, waiters);
 }
@@ -370,6 +380,7 @@ bool free_small_foreign(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t i
 	}
 	if (unlikely(load_relaxed(header) & SHV_HDR_NAMED)) /* pairs: P-named */
 		name_forget(tc, index | (uint64_t)(slot_gen(next) - 1) << 32);
+	tell_watchers(tc, slot, header);
 	store_relaxed(&tc->thread->freed, tc->thread->freed + 1);
 	PROBE2(free, header + 1, index);
 	object_send_home(tc, index, next, what, waiters);
