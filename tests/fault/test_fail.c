@@ -400,13 +400,13 @@ START_TEST(failure_at_every_point)
 {
 	const struct scenario *sc = _i < (int)SCENARIOS ? &scenarios[_i] : &more[_i - (int)SCENARIOS];
 	const char *only = getenv("SHV_SCENARIO");
-	unsigned k = 1;
+	unsigned k = 1, step = sample_step();
 
 	if (sc->act == wait_for_lock || sc->warm == warm_with_thread || (only && strcmp(only, sc->name)))
 		return; /* "time out" makes the call where it can be made again */
 	*calls_refused = 0;
 	while (round_of(sc, k))
-		k++;
+		k += step;
 	fprintf(stderr, "# %s: %u failures, %ld calls refused\n", sc->name, k - 1, *calls_refused);
 }
 END_TEST
@@ -423,7 +423,7 @@ START_TEST(failures_in_a_row)
 	for (in_a_row = 2; in_a_row <= 7; in_a_row += 5) {
 		unsigned k = 1;
 		while (round_of(sc, k))
-			k++;
+			k += sample_step();
 		fprintf(stderr, "# %s: %u times %u failures in a row, %ld calls refused\n", sc->name, k - 1, in_a_row, *calls_refused);
 	}
 }
