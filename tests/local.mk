@@ -147,7 +147,6 @@ TSAN_TESTS = \
 	%D%/unit/test_type \
 	%D%/unit/test_type_id \
 	%D%/api/test_guard \
-	%D%/api/test_wait \
 	%D%/api/test_bulk \
 	%D%/api/test_lock \
 	%D%/api/test_names \
