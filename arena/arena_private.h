@@ -561,7 +561,7 @@ int table_type_intern(struct shv_member *m, const struct shv_type_text *type, sh
 int table_type_read(const char *base, const struct shv_geo *g, uint32_t id, struct shv_type_text *out) HIDDEN; /* 0, -ENOENT, -EUCLEAN */
 int table_policy_register(struct shv_member *m, const struct shv_lock_policy *p) HIDDEN; /* index, or negative errno */
 int table_policy_read(const char *base, const struct shv_geo *g, unsigned index, struct shv_policy_shm *out) HIDDEN;
-uint32_t name_hash_text(const char *text) HIDDEN;                           /* as the high half of an entry has them */
+uint32_t name_hash_text(const char *s) HIDDEN;                           /* as the high half of an entry has them */
 uint32_t name_hash_target(shv_ref ref) HIDDEN;
 int name_find(const char *base, const struct shv_geo *g, const char *name, shv_ref *ref) HIDDEN; /* 0, -ENOENT */
 int name_publish(struct shv_tc *tc, struct shv_object *o, const char *name) HIDDEN;

@@ -167,7 +167,7 @@ static shv_value *make(shv_arena *a, const void *text, size_t n, unsigned item, 
 	r = text_reserve(tc, bytes, item, &t, who);
 	if (r)
 		return null_with(r);
-	if (bytes)
+	if (bytes && text) /* one implies the other: check_text() */
 		memcpy(t.content, text, bytes);
 	v = object_make(&p);
 	if (!v) { /* the sentence is there too, and giving up says nothing */
@@ -183,7 +183,7 @@ static shv_value *make(shv_arena *a, const void *text, size_t n, unsigned item, 
 static int set(shv_value *v, const void *text, size_t n, unsigned item, const char *who)
 {
 	struct shv_text t;
-	struct work k;
+	struct work k = { 0 };
 	shv_ref old;
 	size_t bytes;
 	int r = check_text(text, n, item, &bytes, who);
@@ -241,7 +241,7 @@ static int append_to(struct work *k, shv_ref old, const void *text, size_t more)
 
 static int append(shv_value *v, const void *text, size_t n, unsigned item, const char *who)
 {
-	struct work k;
+	struct work k = { 0 };
 	shv_ref old;
 	size_t more;
 	int r = check_text(text, n, item, &more, who);
@@ -298,7 +298,7 @@ static ssize_t finish_text(const struct work *k, char *buf, size_t n, uint64_t b
 static ssize_t get(const shv_value *v, void *buf, size_t n, unsigned item, bool peek, const char *who)
 {
 	uint64_t bytes;
-	struct work k;
+	struct work k = { 0 };
 	int r;
 
 	if (!buf && n)
@@ -321,7 +321,7 @@ static void *duplicate(shv_value *v, size_t *len, unsigned item, const char *who
 {
 	uint64_t bytes = 0, room = 64;
 	void *p = NULL;
-	struct work k;
+	struct work k = { 0 };
 	int r = find(v, &k, item, who);
 
 	if (!r && k.o.at.m)
@@ -343,7 +343,7 @@ static void *duplicate(shv_value *v, size_t *len, unsigned item, const char *who
 		room = bytes;
 	}
 	(void)unlock(&k, 0);
-	if (r) {
+	if (r || !p) {
 		free(p);
 		return null_with(r);
 	}
@@ -356,9 +356,9 @@ static void *duplicate(shv_value *v, size_t *len, unsigned item, const char *who
 static const void *data(const shv_value *v, size_t *len, unsigned item, const char *who)
 {
 	uint64_t off = 0, bytes = 0;
-	struct work k;
+	struct work k = { 0 };
 	int r = find(v, &k, item, who);
-	shv_ref text;
+	shv_ref text = 0;
 
 	if (!r)
 		r = named(&k, &text);
@@ -382,7 +382,7 @@ int string_len(const struct shv_object *o, uint64_t *len, const char *who)
 {
 	unsigned item = what_type(o->what) == SHV_CHAR->id ? 1 : sizeof(wchar_t);
 	uint64_t bytes = 0;
-	struct work k;
+	struct work k = { 0 };
 	int r = find(object_payload(o), &k, item, who);
 
 	if (!r)
