@@ -432,6 +432,8 @@ START_TEST(freer_is_killed)
 		slay_at(pid, &s->ready.word, 1 + (uint32_t)rng_below(&rng, MANY / 8), rng_below(&rng, 3000));
 		begun = s->n;
 		done = s->ready.word;
+		if (done == MANY + 1) /* on a busy machine it may come to its end, and announces that it waits for its death */
+			done = MANY;
 		ck_assert_uint_le(begun - done, 1);
 		ck_assert_int_ge(shv_arena_recover(s->a, NULL), 0);
 		need_sound(s->look, "after the freer's death");
