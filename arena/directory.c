@@ -526,7 +526,7 @@ static unsigned has_own_lock(uint64_t what)
 {
 	unsigned p = what_policy(what);
 
-	return what_kind(what) != SHV_KIND_PART && p >= SHV_POL_RECURSIVE && p <= SHV_POL_HANDOFF;
+	return what_kind(what) != SHV_KIND_PART && policy_owns_word(p);
 }
 
 int object_withdraw(struct shv_tc *tc, struct shv_object *o)

@@ -111,6 +111,12 @@ enum shv_policy_id {
 };
 #define SHV_MAX_POLICIES 64u
 
+/* Has an object of this policy a lock word of its own? Not asked of parts, whose byte means something else. */
+static inline int policy_owns_word(unsigned policy)
+{
+	return policy >= SHV_POL_RECURSIVE && policy <= SHV_POL_HANDOFF;
+}
+
 /* For parts, the policy byte says what they are. */
 enum shv_part { SHV_PART_NAME = 1, SHV_PART_TEXT = 2 };
 

@@ -194,7 +194,7 @@ static void sweep_lock(struct recovery *r, uint64_t w, uint64_t what)
 	uint64_t *word, lw;
 	uint32_t owner;
 
-	if (policy < SHV_POL_RECURSIVE || policy > SHV_POL_HANDOFF || what_kind(what) == SHV_KIND_PART || slot_lead(w) < 8)
+	if (!policy_owns_word(policy) || what_kind(what) == SHV_KIND_PART || slot_lead(w) < 8)
 		return;
 	word = (uint64_t *)(r->m->base + what_offset(what) + slot_lead(w)) - 1;
 	lw = load_acquire(word);

@@ -230,7 +230,7 @@ struct subject {
 
 static bool has_lock_word(uint64_t what)
 {
-	return what_kind(what) != SHV_KIND_PART && what_policy(what) >= SHV_POL_RECURSIVE && what_policy(what) <= SHV_POL_HANDOFF;
+	return what_kind(what) != SHV_KIND_PART && policy_owns_word(what_policy(what));
 }
 
 static bool is_shared(uint64_t what)

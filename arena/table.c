@@ -594,10 +594,9 @@ static int insert_locked(struct shv_tc *tc, const char *name, shv_ref ref, uint3
  */
 static bool freer_has_passed(struct shv_tc *tc, struct shv_object *o)
 {
-	unsigned policy = what_policy(o->what);
 	struct timespec moment = { 0, 1000000 };
 
-	if (policy < SHV_POL_RECURSIVE || policy > SHV_POL_HANDOFF)
+	if (!policy_owns_word(what_policy(o->what)))
 		return true;
 	for (unsigned i = 0; i < 1100; i++) {
 		uint64_t w = load_acquire(object_lock_word(o));

@@ -46,7 +46,7 @@ void lock_wake(uint64_t *word, int n)
 		(void)syscall(SYS_futex, futex_half(word), FUTEX_WAKE, n, NULL, NULL, 0);
 }
 
-static int64_t until(const struct timespec *deadline)
+int64_t lock_time_left(const struct timespec *deadline)
 {
 	struct timespec now;
 
@@ -74,7 +74,7 @@ static bool nap(uint64_t *word, uint32_t seen, const struct timespec *deadline, 
 
 	*ns = *ns * 2 < POLL_NS ? *ns * 2 : POLL_NS;
 	if (deadline) {
-		int64_t left = until(deadline);
+		int64_t left = lock_time_left(deadline);
 		if (left <= 0)
 			return false;
 		if (left < ts.tv_nsec)

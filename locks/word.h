@@ -107,8 +107,11 @@ static inline bool lock_acquire_alive(uint64_t *word, uint32_t me, const uint64_
 	return true;
 }
 
-/* Wake one sleeper on the word. */
+/* Wake n sleepers on the word. */
 void lock_wake(uint64_t *word, int n);
+
+/* Nanoseconds up to a time of CLOCK_MONOTONIC; negative if that is over. */
+int64_t lock_time_left(const struct timespec *deadline);
 
 /*
  * Whether a holder whom nobody waits for may release by a plain store, which costs a third of a locked instruction. Waiters then

@@ -177,6 +177,11 @@ void text_cut(char *buf, size_t size)
 	memcpy(buf + cut, "...", sizeof("..."));
 }
 
+static void put_plain_byte(FILE *out, char c)
+{
+	fputc(c, out);
+}
+
 static void put_html_byte(FILE *out, char c)
 {
 	switch (c) {
@@ -201,7 +206,8 @@ static void put_html_byte(FILE *out, char c)
 	}
 }
 
-void text_put_html(FILE *out, const char *s)
+/* What a terminal might obey, and what is no text, as \x.. */
+static void put_safe(FILE *out, const char *s, void (*put)(FILE *out, char c))
 {
 	while (*s) {
 		const char *from = s;
@@ -211,20 +217,16 @@ void text_put_html(FILE *out, const char *s)
 			if (c == TEXT_INVALID || text_is_unsafe(c))
 				fprintf(out, "\\x%02x", (unsigned char)*from);
 			else
-				put_html_byte(out, *from);
+				put(out, *from);
 	}
+}
+
+void text_put_html(FILE *out, const char *s)
+{
+	put_safe(out, s, put_html_byte);
 }
 
 void text_put(FILE *out, const char *s)
 {
-	while (*s) {
-		const char *from = s;
-		uint32_t c = text_next(&s);
-
-		for (; from < s; from++)
-			if (c == TEXT_INVALID || text_is_unsafe(c))
-				fprintf(out, "\\x%02x", (unsigned char)*from);
-			else
-				fputc(*from, out);
-	}
+	put_safe(out, s, put_plain_byte);
 }

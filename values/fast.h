@@ -29,6 +29,37 @@ static inline struct shv_slot_shm *tc_slot(const struct shv_tc *tc, uint32_t i)
 	return (struct shv_slot_shm *)(void *)(tc->data + (page << SHV_PAGE_SHIFT)) + i % SHV_SLOTS_PER_CHUNK;
 }
 
+/* The last object of a magazine that has n: HELD(me), and ours now. */
+struct reserved {
+	struct shv_slot_shm *slot;
+	uint64_t word; /* of the slot */
+	uint64_t off;  /* of the block */
+	uint32_t index;
+};
+
+static inline __attribute__((always_inline)) void mag_take(struct shv_tc *tc, struct shv_mag *mag, uint32_t n, struct reserved *r)
+{
+	mag->n = n - 1;
+	r->index = mag->slots[n - 1];
+	r->slot = tc_slot(tc, r->index);
+	CRASH_POINT("create-reserved");
+	r->off = what_offset(load_relaxed(&r->slot->what));
+	r->word = load_relaxed(&r->slot->word);
+}
+
+/* All of the block is written: HELD(me) becomes LIVE. made: what the program gets. */
+static inline __attribute__((always_inline)) void publish_fast(struct shv_tc *tc, const struct reserved *r, const struct shv_type *t, unsigned kind,
+							       unsigned policy, unsigned size_class, unsigned lead, const void *made)
+{
+	CRASH_POINT("create-written");
+	store_relaxed(&r->slot->what, what_make(r->off, t->id, kind, policy));
+	/* pairs: P-publish. Nobody else changes a HELD slot of a living process, so a store does. */
+	store_release(&r->slot->word, (r->word & ~UINT64_C(0xffffffff)) | tc->live | slot_word(0, 0, size_class, lead, 0));
+	CRASH_POINT("create-published");
+	store_relaxed(&tc->thread->created, tc->thread->created + 1);
+	PROBE4(create, made, t->id, class_size(size_class), policy);
+}
+
 /* Zero, or what init says; most types have 8 or 4 bytes. */
 static inline void write_payload(uint64_t *to, const void *init, size_t size)
 {
@@ -62,13 +93,14 @@ static inline void write_payload(uint64_t *to, const void *init, size_t size)
 static inline __attribute__((always_inline)) void *make_fast(const struct shv_arena *a, const struct shv_type *t, const void *init,
 							     unsigned kind, unsigned policy)
 {
-	const bool locked = policy >= SHV_POL_RECURSIVE && policy <= SHV_POL_HANDOFF;
+	const bool locked = policy_owns_word(policy);
 	const unsigned lead = locked ? 8 : 0;
 	struct shv_tc *tc = shv_tls_tc;
-	struct shv_slot_shm *slot;
 	struct shv_mag *mag;
-	uint64_t off, *header;
-	uint32_t i, n;
+	struct reserved r;
+	uint64_t *header;
+	uint32_t n;
+	char *made;
 	unsigned c;
 
 	if (unlikely(!t || !t->id || t->align > 8 || !a || ((uintptr_t)a & 7) || load_relaxed(&a->magic) != ARENA_MAGIC || a->m != tc->m || !tc->size))
@@ -78,22 +110,15 @@ static inline __attribute__((always_inline)) void *make_fast(const struct shv_ar
 	n = mag->n;
 	if (unlikely(!n))
 		return NULL;
-	mag->n = n - 1;
-	i = mag->slots[n - 1];
-	slot = tc_slot(tc, i);
-	CRASH_POINT("create-reserved");
-	off = what_offset(load_relaxed(&slot->what));
-	header = (uint64_t *)(void *)(tc->base + off + lead);
+	mag_take(tc, mag, n, &r);
+	header = (uint64_t *)(void *)(tc->base + r.off + lead);
 	if (locked)
-		store_relaxed(header - 1, first_word(i, load_relaxed(&slot->word)));
-	store_relaxed(header, hdr_make(i, kind, policy, lead));
+		store_relaxed(header - 1, first_word(r.index, r.word));
+	store_relaxed(header, hdr_make(r.index, kind, policy, lead));
 	write_payload(header + 1, init, t->size);
-	CRASH_POINT("create-written");
-	object_publish(tc, slot, what_make(off, t->id, kind, policy), c, lead);
-	CRASH_POINT("create-published");
-	store_relaxed(&tc->thread->created, tc->thread->created + 1);
-	PROBE4(create, a->base + off + lead + SHV_HEADER_SIZE, t->id, c << 4, policy);
-	return a->base + off + lead + SHV_HEADER_SIZE;
+	made = a->base + r.off + lead + SHV_HEADER_SIZE;
+	publish_fast(tc, &r, t, kind, policy, c, lead, made);
+	return made;
 }
 
 void free_with_care(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t index, uint64_t *header, uint64_t what, bool waiters) HIDDEN;
@@ -102,9 +127,9 @@ void free_with_care(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t index
 
 /*
  * Such an object has one of two blocks, 16 bytes without and 32 with a lock of its own, and all of its header but the slot is
- * a constant of kind and policy; so few words are compared as wholes. 50 instructions to make, 60 to free.
+ * a constant of kind and policy; so few words are compared as wholes. tests/perf/instructions.txt has what it takes.
  */
-#define SMALL_LOCKED(policy) ((policy) >= SHV_POL_RECURSIVE && (policy) <= SHV_POL_HANDOFF)
+#define SMALL_LOCKED(policy) policy_owns_word(policy)
 #define SMALL_LEAD(policy) (SMALL_LOCKED(policy) ? 8u : 0u)
 #define SMALL_CLASS(policy) (SMALL_LOCKED(policy) ? 2u : 1u)
 #define SMALL_MAG(policy) (SMALL_CLASS(policy) * 2u + SMALL_LOCKED(policy))
@@ -118,39 +143,19 @@ static inline __attribute__((always_inline)) void *make_small(const struct shv_a
 {
 	struct shv_tc *tc = shv_tls_tc;
 	struct shv_mag *mag = &tc->mags[SMALL_MAG(policy)];
-	struct shv_slot_shm *slot;
-	uint64_t off, *header, word, x;
-	uint32_t i, n = mag->n;
+	uint32_t n = mag->n;
+	struct reserved r;
+	uint64_t *header;
 
 	if (unlikely(!t || !a) || unlikely(load_relaxed(&tc->handle) != a) || unlikely(!n) || unlikely(!t->small))
 		return NULL;
-	mag->n = n - 1;
-	i = mag->slots[n - 1];
-	slot = tc_slot(tc, i);
-	CRASH_POINT("create-reserved");
-	off = what_offset(load_relaxed(&slot->what));
-	word = load_relaxed(&slot->word);
-	header = (uint64_t *)(void *)(tc->base + off + SMALL_LEAD(policy));
+	mag_take(tc, mag, n, &r);
+	header = (uint64_t *)(void *)(tc->base + r.off + SMALL_LEAD(policy));
 	if (SMALL_LOCKED(policy))
-		store_relaxed(header - 1, first_word(i, word));
-	store_relaxed(header, (uint64_t)HEADER_REST(kind, policy, SMALL_LEAD(policy)) << 32 | i);
-	x = 0;
-	if (likely(init != NULL)) {
-		if (likely(t->small == 8))
-			memcpy(&x, init, 8);
-		else if (t->small == 4)
-			memcpy(&x, init, 4);
-		else
-			memcpy(&x, init, t->small);
-	}
-	header[1] = x;
-	CRASH_POINT("create-written");
-	store_relaxed(&slot->what, what_make(off, t->id, kind, policy));
-	/* pairs: P-publish */
-	store_release(&slot->word, (word & ~UINT64_C(0xffffffff)) | tc->live | slot_word(0, 0, SMALL_CLASS(policy), SMALL_LEAD(policy), 0));
-	CRASH_POINT("create-published");
-	store_relaxed(&tc->thread->created, tc->thread->created + 1);
-	PROBE4(create, header + 1, t->id, SMALL_CLASS(policy) << 4, policy);
+		store_relaxed(header - 1, first_word(r.index, r.word));
+	store_relaxed(header, hdr_make(r.index, kind, policy, SMALL_LEAD(policy)));
+	write_payload(header + 1, init, t->small);
+	publish_fast(tc, &r, t, kind, policy, SMALL_CLASS(policy), SMALL_LEAD(policy), header + 1);
 	return header + 1;
 }
 
@@ -266,12 +271,12 @@ static inline __attribute__((always_inline)) void *make_array_fast(const struct 
 {
 	const unsigned lead = SMALL_LEAD(policy) + 8;
 	struct shv_tc *tc = shv_tls_tc;
-	struct shv_slot_shm *slot;
-	uint64_t off, *header, word;
 	struct shv_mag *mag;
+	struct reserved r;
+	uint64_t *header;
 	size_t bytes;
-	uint32_t i, n;
 	unsigned c;
+	uint32_t n;
 
 	if (unlikely(!t) || unlikely(!a) || unlikely(load_relaxed(&tc->handle) != a) || unlikely(!t->small) || unlikely(items > ARRAY_FAST_MOST))
 		return NULL;
@@ -283,29 +288,19 @@ static inline __attribute__((always_inline)) void *make_array_fast(const struct 
 	n = mag->n;
 	if (unlikely(!n))
 		return NULL;
-	mag->n = n - 1;
-	i = mag->slots[n - 1];
-	slot = tc_slot(tc, i);
-	CRASH_POINT("create-reserved");
-	off = what_offset(load_relaxed(&slot->what));
-	word = load_relaxed(&slot->word);
-	header = (uint64_t *)(void *)(tc->base + off + lead);
-	store_relaxed((uint64_t *)(void *)(tc->base + off), items);
+	mag_take(tc, mag, n, &r);
+	header = (uint64_t *)(void *)(tc->base + r.off + lead);
+	store_relaxed((uint64_t *)(void *)(tc->base + r.off), items);
 	if (SMALL_LOCKED(policy))
-		store_relaxed(header - 1, first_word(i, word));
-	store_relaxed(header, (uint64_t)HEADER_REST(kind, policy, lead) << 32 | i);
+		store_relaxed(header - 1, first_word(r.index, r.word));
+	store_relaxed(header, hdr_make(r.index, kind, policy, lead));
 	if (bytes <= 8)
 		header[1] = 0;
 	if (init)
 		memcpy(header + 1, init, bytes);
 	else
 		memset(header + 1, 0, bytes);
-	CRASH_POINT("create-written");
-	store_relaxed(&slot->what, what_make(off, t->id, kind, policy));
-	/* pairs: P-publish */
-	store_release(&slot->word, (word & ~UINT64_C(0xffffffff)) | tc->live | slot_word(0, 0, c, lead, 0));
-	CRASH_POINT("create-published");
-	store_relaxed(&tc->thread->created, tc->thread->created + 1);
+	publish_fast(tc, &r, t, kind, policy, c, lead, header + 1);
 	return header + 1;
 }
 
@@ -425,7 +420,7 @@ static inline __attribute__((always_inline)) bool free_fast(void *p, unsigned ki
 		return false;
 	policy = what_policy(o.what);
 	c = slot_class(o.word);
-	locked = policy >= SHV_POL_RECURSIVE && policy <= SHV_POL_HANDOFF;
+	locked = policy_owns_word(policy);
 	if (unlikely((!locked && policy != SHV_POL_RAW && policy != SHV_POL_NONE) || c >= SHV_MAG_CLASSES ||
 		     (load_relaxed(o.header) & (SHV_HDR_NAMED | SHV_HDR_WATCHED)) ||
 		     load_acquire(&tc->page_map[(what_offset(o.what) - tc->data_off) >> SHV_PAGE_SHIFT]) != tc->own))

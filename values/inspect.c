@@ -77,7 +77,7 @@ static bool has_own_word(const struct view_object *o)
 {
 	unsigned policy = what_policy(o->what);
 
-	return policy >= SHV_POL_RECURSIVE && policy <= SHV_POL_HANDOFF;
+	return policy_owns_word(policy);
 }
 
 /* What its lock says, be it its own or a shared one. False: no lock, or none that can be read. */

@@ -93,7 +93,7 @@ int lock_target(const struct shv_object *o, struct shv_tc *tc, struct lock_targe
 			return r;
 		t->policy = what_policy(t->o.what);
 	}
-	if (likely(t->policy >= SHV_POL_RECURSIVE && t->policy <= SHV_POL_HANDOFF)) {
+	if (likely(policy_owns_word(t->policy))) {
 		t->word = object_lock_word(&t->o);
 		return 0;
 	}

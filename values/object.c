@@ -31,7 +31,7 @@ static int shape_of(const struct object_plan *p, unsigned policy, const struct s
 	size_t front = p->kind == SHV_KIND_ARRAY || p->kind == SHV_KIND_RAW_ARRAY ? 8 : 0;
 	uint32_t align = p->type ? p->type->align : 8;
 
-	if (policy >= SHV_POL_RECURSIVE && policy <= SHV_POL_HANDOFF)
+	if (policy_owns_word(policy))
 		front += 8;
 	else if (policy == SHV_POL_SHARED)
 		front += 8;
@@ -201,7 +201,7 @@ void *object_make(const struct object_plan *p)
 	r = plan(&k);
 	if (unlikely(r))
 		return null_with(r);
-	locked = k.policy >= SHV_POL_RECURSIVE && k.policy <= SHV_POL_HANDOFF;
+	locked = policy_owns_word(k.policy);
 	k.slot = object_reserve(k.tc, k.s.block, k.s.align, locked, &k.off, &k.size_class);
 	if (unlikely(!k.slot))
 		return NULL; /* errno and sentence are set */

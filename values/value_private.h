@@ -134,18 +134,9 @@ static inline bool own_lock_take(const struct shv_object *o, struct shv_tc *tc)
 static inline bool own_lock_give(const struct shv_object *o, struct shv_tc *tc)
 {
 	unsigned policy = what_policy(o->what);
-	uint64_t w;
 
-	if (unlikely(policy != SHV_POL_RECURSIVE && policy != SHV_POL_PLAIN))
+	if (unlikely(policy != SHV_POL_RECURSIVE && policy != SHV_POL_PLAIN) || unlikely(lock_release(o->header - 1, tc->me, LOCK_PLAIN) < 0))
 		return false;
-	if (unlikely(!lock_release_biased(o->header - 1, tc->me))) {
-		w = load_relaxed(o->header - 1);
-		if (unlikely(((uint32_t)w & ~(uint32_t)LOCK_WAITERS) != tc->me))
-			return false;
-		w = exchange_acq_rel(o->header - 1, (w & LOCK_SEQ_MASK) + LOCK_SEQ_ONE); /* pairs: P-lock */
-		if (unlikely(w & LOCK_WAITERS))
-			lock_wake(o->header - 1, 1);
-	}
 	CRASH_POINT("lock-given");
 	fence_compiler();
 	store_relaxed(&tc->thread->held, tc->thread->held - 1);

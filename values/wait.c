@@ -98,13 +98,10 @@ static int differs(struct watch *w)
 /* Sleep until woken, for POLL_MS at the most, or up to the deadline. False: that is over. */
 static bool nap(struct watch *w, bool announced, const struct timespec *deadline)
 {
-	struct timespec now, ts = { 0, POLL_MS * 1000000L };
-	int64_t left;
+	struct timespec ts = { 0, POLL_MS * 1000000L };
 
 	if (deadline) {
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		left = deadline->tv_sec - now.tv_sec > 1000 ? INT64_MAX
-							    : (deadline->tv_sec - now.tv_sec) * INT64_C(1000000000) + (deadline->tv_nsec - now.tv_nsec);
+		int64_t left = lock_time_left(deadline);
 		if (left <= 0)
 			return false;
 		if (left < ts.tv_nsec)

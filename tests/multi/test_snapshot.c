@@ -190,6 +190,20 @@ static void temporary(char *path, size_t size)
 	close(fd);
 }
 
+static void start_workers(struct scene *s, pid_t pid[WORKERS])
+{
+	for (int i = 0; i < WORKERS; i++)
+		pid[i] = start(work, s);
+	gate_wait(&s->running, WORKERS);
+}
+
+static void stop_workers(struct scene *s, const pid_t pid[WORKERS])
+{
+	__atomic_store_n(&s->stop, 1, __ATOMIC_RELAXED);
+	for (int i = 0; i < WORKERS; i++)
+		ck_assert_int_eq(finish(pid[i]), 0);
+}
+
 START_TEST(snapshots_of_a_busy_arena_are_sound)
 {
 	struct scene *s = shared_memory(sizeof(*s));
@@ -198,17 +212,13 @@ START_TEST(snapshots_of_a_busy_arena_are_sound)
 
 	temporary(path, sizeof(path));
 	scene_make(s, "busy");
-	for (int i = 0; i < WORKERS; i++)
-		pid[i] = start(work, s);
-	gate_wait(&s->running, WORKERS);
+	start_workers(s, pid);
 	for (int i = 0; i < ROUNDS; i++) {
 		one_round(s, path, i % 5 == 4 ? SHV_LOCKED : 0, i % 5 != 4 && i % 2, false);
 		if (i % 4 == 0)
 			use_restored(s, path);
 	}
-	__atomic_store_n(&s->stop, 1, __ATOMIC_RELAXED);
-	for (int i = 0; i < WORKERS; i++)
-		ck_assert_int_eq(finish(pid[i]), 0);
+	stop_workers(s, pid);
 	unlink(path);
 	scene_end(s);
 }
@@ -223,9 +233,7 @@ START_TEST(snapshots_of_an_arena_whose_members_are_killed_are_sound)
 
 	temporary(path, sizeof(path));
 	scene_make(s, "killed");
-	for (int i = 0; i < WORKERS; i++)
-		pid[i] = start(work, s);
-	gate_wait(&s->running, WORKERS);
+	start_workers(s, pid);
 	for (int i = 0; i < ROUNDS; i++) {
 		slay(pid[i % WORKERS]);
 		one_round(s, path, i % 5 == 4 ? SHV_LOCKED : 0, i % 5 != 4 && i % 2, true);
@@ -234,9 +242,7 @@ START_TEST(snapshots_of_an_arena_whose_members_are_killed_are_sound)
 		if (i % 4 == 0)
 			use_restored(s, path);
 	}
-	__atomic_store_n(&s->stop, 1, __ATOMIC_RELAXED);
-	for (int i = 0; i < WORKERS; i++)
-		ck_assert_int_eq(finish(pid[i]), 0);
+	stop_workers(s, pid);
 	unlink(path);
 	scene_end(s);
 }
