@@ -150,7 +150,6 @@ struct shv_tc {
 	uint64_t data_off;          /* offset of pool page 0 */
 	uint64_t own;               /* page map entry of pages that are this process's */
 	uint32_t live, held;        /* low halves of slot words: LIVE and HELD by this process, nothing else */
-	uint64_t limit;             /* low + span */
 	size_t size;                /* of the mapping; 0: not valid (new process, or detached) */
 	struct shv_member *m;
 	uint32_t proc, gen;
@@ -286,6 +285,27 @@ struct shv_object {
 int object_find_slow(const void *p, struct shv_object *o, const char *who) HIDDEN;
 
 /*
+ * The first look at a pointer: it lies in the mapping that this thread used last, and what is in front of it names a slot that may
+ * exist. *off: where it lies; *h: that header.
+ */
+static inline __attribute__((always_inline)) bool header_in_reach(const struct shv_tc *tc, const void *p, uint64_t *off, uint64_t *h)
+{
+	*off = (uint64_t)((uintptr_t)p - tc->base);
+	if (unlikely(*off - tc->low >= tc->span) || unlikely(*off & 7))
+		return false;
+	*h = load_relaxed((const uint64_t *)p - 1);
+	return likely(hdr_slot(*h) / SHV_SLOTS_PER_CHUNK < tc->chunks_limit);
+}
+
+/* A slot in reach of this thread's knowledge. A chunk without pages leads to pool page 0, which is zero and shows no live slot. */
+static inline struct shv_slot_shm *tc_slot(const struct shv_tc *tc, uint32_t i)
+{
+	uint64_t page = SHV_CHUNK_PAGE(load_acquire(&tc->chunk_tab[i / SHV_SLOTS_PER_CHUNK]));
+
+	return (struct shv_slot_shm *)(void *)(tc->data + (page << SHV_PAGE_SHIFT)) + i % SHV_SLOTS_PER_CHUNK;
+}
+
+/*
  * The common case: a live object in the mapping that this thread used last. Some 25 instructions, two cache lines: header and
  * slot. What it cannot confirm it leaves to object_find_slow(), so it needs no error codes. Indices are bounded by what the
  * thread has seen to exist; a chunk without pages leads to pool page 0, which is zero and thus shows no live slot.
@@ -293,18 +313,12 @@ int object_find_slow(const void *p, struct shv_object *o, const char *who) HIDDE
 static inline bool object_find_fast(const void *p, struct shv_object *o)
 {
 	struct shv_tc *tc = shv_tls_tc;
-	uint64_t off = (uint64_t)((uintptr_t)p - tc->base), h, word, what;
+	uint64_t off, h, word, what;
 	struct shv_slot_shm *s;
-	uint32_t i;
 
-	if (unlikely(off >= tc->limit || off < tc->data_off + SHV_HEADER_SIZE || (off & 7)))
+	if (unlikely(!header_in_reach(tc, p, &off, &h)))
 		return false;
-	h = load_relaxed((const uint64_t *)p - 1);
-	i = hdr_slot(h);
-	if (unlikely(i / SHV_SLOTS_PER_CHUNK >= tc->chunks_limit))
-		return false;
-	s = (struct shv_slot_shm *)(void *)(tc->data + ((uint64_t)SHV_CHUNK_PAGE(load_acquire(&tc->chunk_tab[i / SHV_SLOTS_PER_CHUNK]))
-						       << SHV_PAGE_SHIFT)) + i % SHV_SLOTS_PER_CHUNK;
+	s = tc_slot(tc, hdr_slot(h));
 	word = load_acquire(&s->word); /* pairs: P-publish */
 	what = load_relaxed(&s->what);
 	if (unlikely(slot_state(word) != SHV_SLOT_LIVE || what_offset(what) + slot_lead(word) + SHV_HEADER_SIZE != off ||
@@ -318,7 +332,7 @@ static inline bool object_find_fast(const void *p, struct shv_object *o)
 	o->word = word;
 	o->what = what;
 	o->header = (uint64_t *)(uintptr_t)p - 1;
-	o->index = i;
+	o->index = hdr_slot(h);
 	return true;
 }
 

@@ -40,8 +40,7 @@ static uint64_t own_page(const struct shv_tc *tc)
 /* What this thread knows to exist: it only grows, so that a stale figure costs a slow path and no more. */
 static void widen(struct shv_tc *tc)
 {
-	tc->limit = tc->data_off + (pool_pages(tc->m->base, &tc->m->geo) << SHV_PAGE_SHIFT);
-	tc->span = tc->limit - tc->low;
+	tc->span = tc->data_off + (pool_pages(tc->m->base, &tc->m->geo) << SHV_PAGE_SHIFT) - tc->low;
 	tc->chunks_limit = chunks_high(tc->m->base, &tc->m->geo);
 }
 

@@ -75,24 +75,26 @@ static bool same(const struct found *f)
 	return load_relaxed(&f->slot->word) == f->word;
 }
 
-int text_where(const char *base, const struct shv_geo *g, shv_ref ref, shv_ref parent, uint64_t *off, uint64_t *bytes)
+/* The content of a text that was found: as text_where(). */
+static int content(const char *base, const struct found *f, shv_ref parent, uint64_t *off, uint64_t *bytes)
 {
-	const struct shv_text_shm *t;
-	struct found f;
-	uint64_t n, of;
+	const struct shv_text_shm *t = text_at((char *)base, f->off);
+	uint64_t n = load_relaxed(&t->bytes), of = load_relaxed(&t->parent);
 
-	if (!find(base, g, ref, &f))
+	if (!same(f))
 		return -EAGAIN;
-	t = text_at((char *)base, f.off);
-	n = load_relaxed(&t->bytes);
-	of = load_relaxed(&t->parent);
-	if (!same(&f))
-		return -EAGAIN;
-	if (n >= f.room || of != parent)
+	if (n >= f->room || of != parent)
 		return -EUCLEAN;
-	*off = f.off + TEXT_HEAD;
+	*off = f->off + TEXT_HEAD;
 	*bytes = n;
 	return 0;
+}
+
+int text_where(const char *base, const struct shv_geo *g, shv_ref ref, shv_ref parent, uint64_t *off, uint64_t *bytes)
+{
+	struct found f;
+
+	return find(base, g, ref, &f) ? content(base, &f, parent, off, bytes) : -EAGAIN;
 }
 
 /*
@@ -120,7 +122,7 @@ int text_read(const char *base, const struct shv_geo *g, shv_ref ref, shv_ref pa
 	*bytes = 0;
 	if (!find(base, g, ref, &f))
 		return -EAGAIN;
-	r = text_where(base, g, ref, parent, &off, bytes);
+	r = content(base, &f, parent, &off, bytes);
 	if (r)
 		return r;
 	copy_out(out, base + off, *bytes < size ? *bytes : size);

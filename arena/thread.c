@@ -253,7 +253,7 @@ static void tc_fill(struct shv_tc *tc, struct shv_member *m)
 	tc->data = m->base + m->geo.data_off;
 	tc->data_off = m->geo.data_off;
 	tc->low = m->geo.data_off + SHV_HEADER_SIZE;
-	tc->limit = tc->span = 0; /* the first look goes the slow way and finds out */
+	tc->span = 0; /* the first look goes the slow way and finds out */
 	tc->own = page_make(SHV_PG_OWNED, l->proc, 0, l->gen);
 	tc->live = (uint32_t)slot_word(SHV_SLOT_LIVE, l->proc, 0, 0, 0);
 	tc->held = (uint32_t)slot_word(SHV_SLOT_HELD, l->proc, 0, 0, 0);

@@ -65,8 +65,6 @@ int object_items(const struct shv_object *o, const struct shv_type **item, uint6
 
 	if (unlikely(r))
 		return r;
-	if (unlikely(what_kind(o->what) == SHV_KIND_STRING))
-		return fail(-EINVAL, "%s: the value is a text: use the functions of strings", who);
 	*item = object_type(o);
 	*n = object_len(o);
 	return *item ? 0 : fail(-EUCLEAN, "%s: the object's type in the arena is damaged", who);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Many values at once. Each is made, used and freed as by the functions for one; only the way there is shorter. */
-#include "values/fast.h"
-
+/* Many values at once: each by the function for one, which has the short ways. */
+#include "base/atomic.h"
 #include "base/errors.h"
 
 #include <shv/bulk.h>
 #include <shv/error.h>
 #include <shv/raw.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,36 +24,16 @@ static int check_many(const void *p, size_t n, const char *what, const char *who
 	return p || !n ? 0 : fail(-EINVAL, "%s: %s is NULL, but n is %zu", who, what, n);
 }
 
-static void *make_one(shv_arena *a, const shv_type *type, const void *init, const shv_lockspec *lock, unsigned policy)
-{
-	void *p = NULL;
-
-	switch (policy) {
-	case SHV_POL_RAW:
-		p = make_fast(a, type, init, SHV_KIND_RAW, SHV_POL_RAW);
-		return p ? p : shv_raw_new(a, type, init);
-	case SHV_POL_RECURSIVE:
-		p = make_fast(a, type, init, SHV_KIND_VALUE, SHV_POL_RECURSIVE);
-		break;
-	case SHV_POL_NONE:
-		p = make_fast(a, type, init, SHV_KIND_VALUE, SHV_POL_NONE);
-		break;
-	default:
-		break;
-	}
-	return p ? p : shv_value_new(a, type, init, *lock);
-}
-
 static int make_many(shv_arena *a, const shv_type *type, const void *init, const shv_lockspec *lock, size_t n, void **out, const char *who)
 {
-	unsigned policy = !lock ? SHV_POL_RAW : lock->flags ? SHV_POL_SHARED : lock->kind == SHV_LOCK_DEFAULT ? SHV_POL_RECURSIVE : lock->kind;
 	size_t size = type ? shv_type_size(type) : 0;
 	int r = check_many(out, n, "out", who);
 
 	if (r)
 		return r;
 	for (size_t i = 0; i < n; i++) {
-		out[i] = make_one(a, type, init ? (const char *)init + i * size : NULL, lock, policy);
+		const void *one = init ? (const char *)init + i * size : NULL;
+		out[i] = lock ? (void *)shv_value_new(a, type, one, *lock) : shv_raw_new(a, type, one);
 		if (likely(out[i] != NULL))
 			continue;
 		r = fail_at(-errno, i, who);
@@ -110,7 +90,7 @@ SHV_API int shv_values_free(shv_value *const *v, size_t n)
 	int r = check_many(v, n, "v", "shv_values_free");
 
 	for (size_t i = 0; v && i < n; i++) {
-		int one = !v[i] || likely(free_fast(v[i], 1u << SHV_KIND_VALUE)) ? 0 : shv_value_free(v[i]);
+		int one = v[i] ? shv_value_free(v[i]) : 0;
 		if (unlikely(one && !r))
 			r = fail_at(one, i, "shv_values_free");
 	}
@@ -122,7 +102,7 @@ SHV_API int shv_raws_free(void *const *p, size_t n)
 	int r = check_many(p, n, "p", "shv_raws_free");
 
 	for (size_t i = 0; p && i < n; i++) {
-		int one = !p[i] || likely(free_fast(p[i], 1u << SHV_KIND_RAW)) ? 0 : shv_raw_free(p[i]);
+		int one = p[i] ? shv_raw_free(p[i]) : 0;
 		if (unlikely(one && !r))
 			r = fail_at(one, i, "shv_raws_free");
 	}

@@ -22,13 +22,6 @@ static inline uint64_t first_word(uint32_t index, uint64_t slot_word_)
 	return (((slot_word_ & LOCK_SEQ_MASK) | index) * UINT64_C(0x9e3779b97f4a7c15) & LOCK_SEQ_MASK) | UINT64_C(1) << 63;
 }
 
-static inline struct shv_slot_shm *tc_slot(const struct shv_tc *tc, uint32_t i)
-{
-	uint64_t page = SHV_CHUNK_PAGE(load_relaxed(&tc->chunk_tab[i / SHV_SLOTS_PER_CHUNK]));
-
-	return (struct shv_slot_shm *)(void *)(tc->data + (page << SHV_PAGE_SHIFT)) + i % SHV_SLOTS_PER_CHUNK;
-}
-
 /* The last object of a magazine that has n: HELD(me), and ours now. */
 struct reserved {
 	struct shv_slot_shm *slot;
@@ -136,7 +129,7 @@ void free_with_care(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t index
 #define ARRAY_FAST_MOST 900u /* with what is in front, in a class that has magazines */
 #define HEADER_REST(kind, policy, lead) ((uint32_t)(hdr_make(0, (kind), (policy), (lead)) >> 32))
 
-static_assert(SHV_HEADER_SIZE + 8 == 16 && SHV_SLOTS_PER_CHUNK == 4096, "what the shortest way counts on");
+static_assert(SHV_HEADER_SIZE + 8 == 16, "what the shortest way counts on");
 
 static inline __attribute__((always_inline)) void *make_small(const struct shv_arena *a, const struct shv_type *t, const void *init,
 							      unsigned kind, unsigned policy)
@@ -200,16 +193,13 @@ static inline __attribute__((always_inline)) bool free_small(void *p, unsigned k
 	struct shv_tc *tc = shv_tls_tc;
 	const uint32_t shape = (uint32_t)slot_word(SHV_SLOT_LIVE, 0, SMALL_CLASS(policy), SMALL_LEAD(policy), 0);
 	struct shv_mag *mag = &tc->mags[SMALL_MAG(policy)];
-	uint64_t off = (uint64_t)((uintptr_t)p - tc->base), block, h, word, what, lw;
+	uint64_t off, block, h, word, what, lw;
 	struct shv_slot_shm *slot;
 	uint32_t i, n;
 
-	if (unlikely(off - tc->low >= tc->span) || unlikely(off & 7))
+	if (unlikely(!header_in_reach(tc, p, &off, &h)) || unlikely((uint32_t)(h >> 32) != HEADER_REST(kind, policy, SMALL_LEAD(policy))))
 		return false;
-	h = load_relaxed((uint64_t *)p - 1);
-	i = (uint32_t)h;
-	if (unlikely((uint32_t)(h >> 32) != HEADER_REST(kind, policy, SMALL_LEAD(policy))) || unlikely(i >> 12 >= tc->chunks_limit))
-		return false;
+	i = hdr_slot(h);
 	slot = tc_slot(tc, i);
 	word = load_acquire(&slot->word); /* pairs: P-publish */
 	what = load_relaxed(&slot->what);
@@ -317,20 +307,15 @@ static inline __attribute__((always_inline)) bool small_find(void *p, struct sma
 {
 	struct shv_tc *tc = shv_tls_tc;
 	const unsigned lead = SMALL_LEAD(SHV_POL_RECURSIVE);
-	uint64_t off = (uint64_t)((uintptr_t)p - tc->base), h, what;
-	uint32_t i;
+	uint64_t off, h, what;
 
-	if (unlikely(off - tc->low >= tc->span) || unlikely(off & 7))
-		return false;
-	h = load_relaxed((uint64_t *)p - 1);
-	i = (uint32_t)h;
-	if (unlikely(((uint32_t)(h >> 32) & ~(uint32_t)((SHV_HDR_NAMED | SHV_HDR_WATCHED) >> 32)) != HEADER_REST(SHV_KIND_VALUE, SHV_POL_RECURSIVE, lead)) ||
-	    unlikely(i >> 12 >= tc->chunks_limit))
+	if (unlikely(!header_in_reach(tc, p, &off, &h)) ||
+	    unlikely(((uint32_t)(h >> 32) & ~(uint32_t)((SHV_HDR_NAMED | SHV_HDR_WATCHED) >> 32)) != HEADER_REST(SHV_KIND_VALUE, SHV_POL_RECURSIVE, lead)))
 		return false;
 	s->tc = tc;
 	s->lock = (uint64_t *)p - 2;
 	s->lock_word = load_acquire(s->lock);
-	s->slot = tc_slot(tc, i);
+	s->slot = tc_slot(tc, hdr_slot(h));
 	s->word = load_acquire(&s->slot->word); /* pairs: P-publish */
 	what = load_relaxed(&s->slot->what);
 	s->type = type_basics[what_type(what) & 31];
@@ -344,22 +329,18 @@ static inline __attribute__((always_inline)) bool small_find(void *p, struct sma
 static inline __attribute__((always_inline)) const struct shv_type *small_unlocked(const void *p)
 {
 	struct shv_tc *tc = shv_tls_tc;
-	uint64_t off = (uint64_t)((uintptr_t)p - tc->base), h, what;
 	const struct shv_slot_shm *slot;
 	const struct shv_type *t;
+	uint64_t off, h, what;
 	unsigned kind, policy;
-	uint32_t i;
 
-	if (unlikely(off - tc->low >= tc->span) || unlikely(off & 7))
+	if (unlikely(!header_in_reach(tc, p, &off, &h)))
 		return NULL;
-	h = load_relaxed((const uint64_t *)p - 1);
-	i = (uint32_t)h;
 	kind = hdr_kind(h);
 	policy = hdr_policy(h);
-	if (unlikely((kind != SHV_KIND_VALUE || policy != SHV_POL_NONE) && (kind != SHV_KIND_RAW || policy != SHV_POL_RAW)) ||
-	    unlikely(i >> 12 >= tc->chunks_limit))
+	if (unlikely((kind != SHV_KIND_VALUE || policy != SHV_POL_NONE) && (kind != SHV_KIND_RAW || policy != SHV_POL_RAW)))
 		return NULL;
-	slot = tc_slot(tc, i);
+	slot = tc_slot(tc, hdr_slot(h));
 	what = load_acquire(&slot->word) & (SHV_SLOT_STATE_MASK | SHV_SLOT_LEAD_MASK << SHV_SLOT_LEAD_SHIFT); /* pairs: P-publish */
 	if (unlikely(what != SHV_SLOT_LIVE))
 		return NULL;

@@ -58,16 +58,20 @@ static int find(const void *v, struct work *k, unsigned item, const char *who)
 	return 0;
 }
 
+/* And this thread's cache, for those who lock or write. */
+static int enter(struct work *k)
+{
+	k->tc = tc_get(k->o.at.m);
+	return k->tc ? 0 : -errno;
+}
+
 static int find_rw(void *v, struct work *k, unsigned item, const char *who)
 {
 	int r = find(v, k, item, who);
 
 	if (r)
 		return r;
-	if (!k->o.at.m)
-		return object_fail(-EROFS, v, who);
-	k->tc = tc_get(k->o.at.m);
-	return k->tc ? 0 : -errno;
+	return k->o.at.m ? enter(k) : object_fail(-EROFS, v, who);
 }
 
 static int lock(struct work *k)
@@ -84,6 +88,16 @@ static int lock(struct work *k)
 	k->locked = true;
 	k->status = r;
 	return 0;
+}
+
+/* To be read: under its lock where we can take it. */
+static int find_to_read(const void *v, struct work *k, unsigned item, const char *who)
+{
+	int r = find(v, k, item, who);
+
+	if (!r && k->o.at.m)
+		r = enter(k);
+	return r || !k->o.at.m ? r : lock(k);
 }
 
 /* Releasing a lock tells who waits for another content; without one this does. */
@@ -305,11 +319,7 @@ static ssize_t get(const shv_value *v, void *buf, size_t n, unsigned item, bool 
 		return fail(-EINVAL, "%s: buf is NULL, but n is %zu", who, n);
 	if (n > SSIZE_MAX / sizeof(wchar_t))
 		return fail(-EINVAL, "%s: n is %zu: that is more than any buffer has", who, n);
-	r = find(v, &k, item, who);
-	if (!r && !peek && k.o.at.m)
-		r = find_rw((shv_value *)(uintptr_t)v, &k, item, who);
-	if (!r && !peek && k.o.at.m)
-		r = lock(&k);
+	r = peek ? find(v, &k, item, who) : find_to_read(v, &k, item, who);
 	if (r)
 		return r;
 	r = read_now(&k, buf, n ? (n - 1) * item : 0, &bytes);
@@ -322,12 +332,8 @@ static void *duplicate(shv_value *v, size_t *len, unsigned item, const char *who
 	uint64_t bytes = 0, room = 64;
 	void *p = NULL;
 	struct work k = { 0 };
-	int r = find(v, &k, item, who);
+	int r = find_to_read(v, &k, item, who);
 
-	if (!r && k.o.at.m)
-		r = find_rw(v, &k, item, who);
-	if (!r && k.o.at.m)
-		r = lock(&k);
 	if (r)
 		return null_with(r);
 	for (;;) {
