@@ -126,7 +126,7 @@ struct shv_name_shm {
 	uint32_t hash;   /* of the text */
 	uint64_t target; /* shv_ref */
 	uint32_t len;    /* of the text, NUL not counted */
-	char text[4];    /* len bytes and a NUL */
+	char text[];     /* len bytes and a NUL */
 };
 #define SHV_NAME_MAX 255u
 
@@ -141,7 +141,7 @@ struct shv_text_shm {
 	uint64_t parent;   /* shv_ref of the string */
 	uint64_t replaces; /* shv_ref of a part, or 0; that part is mostly gone */
 	uint64_t bytes;    /* of the text, a multiple of the item size; the zero behind it not counted */
-	char text[8];      /* bytes, and a zero item */
+	char text[];       /* bytes, and a zero item */
 };
 
 /* The payload of a string. */

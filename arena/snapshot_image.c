@@ -572,7 +572,7 @@ static uint64_t text_class(const struct snap_text *t)
 {
 	uint64_t size = SHV_HEADER_SIZE + offsetof(struct shv_text_shm, text) + t->n + sizeof(wchar_t);
 
-	return class_of(size < SHV_HEADER_SIZE + sizeof(struct shv_text_shm) ? SHV_HEADER_SIZE + sizeof(struct shv_text_shm) : size);
+	return class_of(size);
 }
 
 /* A slot that is free in the image; 0: none. *next: where to look, from 0 on. */

@@ -140,8 +140,6 @@ int text_reserve(struct shv_tc *tc, uint64_t bytes, unsigned item, struct shv_te
 	if (bytes > tc->m->geo.capacity)
 		return fail(-ENOSPC, "%s: %llu bytes of text are more than the arena's capacity", who, (unsigned long long)bytes);
 	size = TEXT_HEAD + bytes + item;
-	if (size < SHV_HEADER_SIZE + sizeof(*x))
-		size = SHV_HEADER_SIZE + sizeof(*x);
 	t->slot = object_reserve(tc, size, 8, 0, &t->off, &t->size_class);
 	if (!t->slot)
 		return -errno;

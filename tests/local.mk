@@ -158,6 +158,7 @@ TSAN_TESTS = \
 support_sources = \
 	%D%/support/procs.c \
 	%D%/support/procs.h \
+	%D%/support/sanitized.h \
 	%D%/support/suite.c \
 	%D%/support/suite.h
 
@@ -194,7 +195,7 @@ EXTRA_DIST += %D%/api/api.h %D%/api/word_policy.h
 %C%_api_test_python_LDADD = $(check_ldadd) $(public_ldadd) -lm
 
 %C%_storm_storm_SOURCES = %D%/storm/storm.c %D%/storm/storm.h %D%/storm/worker.c \
-	%D%/support/procs.c %D%/support/procs.h
+	%D%/support/procs.c %D%/support/procs.h %D%/support/sanitized.h
 
 # Allocations of the whole program go through the test.
 %C%_unit_test_type_memory_LDFLAGS = $(AM_LDFLAGS) \

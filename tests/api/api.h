@@ -13,6 +13,7 @@
 #endif
 
 #include "support/procs.h"
+#include "support/sanitized.h"
 #include "support/suite.h"
 
 #include <errno.h>
@@ -24,12 +25,6 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1 /* malloc is not libc's, and address space is not to be limited */
-#else
-#define SANITIZED 0
-#endif
 
 static inline bool under_valgrind(void)
 {

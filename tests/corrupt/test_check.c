@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "corrupt/fixture.h"
+#include "support/sanitized.h"
 #include "support/suite.h"
 
 #include <fnmatch.h>
@@ -154,15 +155,7 @@ START_TEST(wrong_arguments_are_refused)
 }
 END_TEST
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1 /* a sanitizer ends the program when it gets no memory itself */
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
-#ifndef SANITIZED
+#if !SANITIZED /* a sanitizer ends the program when it gets no memory itself */
 START_TEST(shortage_of_memory_is_an_error_code)
 {
 	struct rlimit none = { 0, 0 };
@@ -1037,7 +1030,7 @@ int main(void)
 	tcase_add_test(tc, dead_process_is_no_finding_before_nor_after_recovery);
 	tcase_add_test(tc, stopped_process_is_no_finding);
 	tcase_add_test(tc, wrong_arguments_are_refused);
-#ifndef SANITIZED
+#if !SANITIZED
 	tcase_add_test(tc, shortage_of_memory_is_an_error_code);
 #endif
 	tcase_add_test(tc, checking_takes_no_memory_of_the_arena);

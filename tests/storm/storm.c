@@ -791,7 +791,7 @@ static bool make_a_value(const struct fate *f)
 static void do_damage(const bool visited[CELLS])
 {
 	const char *what = s.damage;
-	char text[40];
+	char text[40], letters[1000];
 	uint64_t *x;
 
 	if (!what || !strcmp(what, "page"))
@@ -810,7 +810,9 @@ static void do_damage(const bool visited[CELLS])
 		x = shv_deref(s.a, s.b->pairs[0]);
 		x[1]++;
 	} else if (!strcmp(what, "text")) {
-		shv_string_append(shv_deref(s.a, s.b->texts[1]), "bb");
+		/* Longer than what all who died since the last look may have left. */
+		memset(letters, letter_of(1), sizeof(letters));
+		shv_string_append_n(shv_deref(s.a, s.b->texts[1]), letters, sizeof(letters));
 	} else if (!strcmp(what, "name")) {
 		name_text(some_value(visited, false, true)->id, text);
 		shv_unpublish(s.a, text);

@@ -83,6 +83,6 @@ int inheritable_fd(shv_arena *a);
 /* ---- leftovers of this process ---- */
 
 unsigned open_descriptors(void);
-unsigned mappings(void);
+unsigned mappings(void); /* under a sanitizer, which maps memory as it likes: those of files only */
 
 #endif
