@@ -147,9 +147,16 @@ struct shv_tc {
 	uint64_t *chunk_tab;
 	char *data;                 /* address of pool page 0 */
 	uint64_t *page_map;
+	const uint64_t *pages;      /* the same, counted from offset 0 of the arena instead of from pool page 0: may point before the map */
 	uint64_t data_off;          /* offset of pool page 0 */
 	uint64_t own;               /* page map entry of pages that are this process's */
 	uint32_t live, held;        /* low halves of slot words: LIVE and HELD by this process, nothing else */
+	/*
+	 * The small value whose lock this thread took last, and its lock word then, if it was not taken again and nothing else was done to
+	 * it since: releasing needs no look at either. NULL: look.
+	 */
+	const void *taken;
+	uint64_t taken_word;
 	size_t size;                /* of the mapping; 0: not valid (new process, or detached) */
 	struct shv_member *m;
 	uint32_t proc, gen;
@@ -300,7 +307,8 @@ static inline __attribute__((always_inline)) bool header_in_reach(const struct s
 /* A slot in reach of this thread's knowledge. A chunk without pages leads to pool page 0, which is zero and shows no live slot. */
 static inline struct shv_slot_shm *tc_slot(const struct shv_tc *tc, uint32_t i)
 {
-	uint64_t page = SHV_CHUNK_PAGE(load_acquire(&tc->chunk_tab[i / SHV_SLOTS_PER_CHUNK]));
+	/* The low half of the entry, SHV_CHUNK_PAGE(); the format is little-endian. */
+	uint64_t page = load_acquire((const uint32_t *)(const void *)&tc->chunk_tab[i / SHV_SLOTS_PER_CHUNK]);
 
 	return (struct shv_slot_shm *)(void *)(tc->data + (page << SHV_PAGE_SHIFT)) + i % SHV_SLOTS_PER_CHUNK;
 }

@@ -90,7 +90,7 @@ enum shv_slot_state {
  * block: [lead: lock state, length][header 8][payload]
  * The last 8 bytes of the lead are the lock word of the built-in policies, the {slot 32, generation 32} of a shared lock,
  * or the end of a user policy's state; arrays have their length (items) as the first 8 bytes of the lead.
- *   header: slot index 32 | kind 3 | policy 8 | lead/8 8 | named 1 | watched 1 | spare (high)
+ *   header: slot index 32 | kind 3 | policy 8 | lead/8 8 | named 1 | watched 1 | queued 1 | spare (high)
  */
 #define SHV_HEADER_SIZE 8u
 #define SHV_HDR_KIND_SHIFT 32
@@ -98,6 +98,7 @@ enum shv_slot_state {
 #define SHV_HDR_LEAD_SHIFT 43
 #define SHV_HDR_NAMED (UINT64_C(1) << 51)
 #define SHV_HDR_WATCHED (UINT64_C(1) << 52) /* somebody sleeps until the content changes, on the high half of the header */
+#define SHV_HDR_QUEUED (UINT64_C(1) << 53)  /* somebody waits, or waited, for the object's own lock: a hint besides the lock word's bit */
 
 /* Stored lock policies (8 bits). The first five equal enum shv_lock_kind. */
 enum shv_policy_id {

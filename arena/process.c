@@ -467,7 +467,7 @@ static void sys_inherit(void *ctx, uint32_t owner, bool buried)
 	(void)owner;
 	(void)buried;
 }
-static const struct shv_lock_host sys_host = { sys_dead, sys_bury, sys_valid, sys_inherit };
+static const struct shv_lock_host sys_host = { sys_dead, sys_bury, sys_valid, NULL, sys_inherit };
 
 /* What a dead holder had begun. */
 static void redo(struct shv_member *m, enum shv_rank rank)

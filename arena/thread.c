@@ -249,6 +249,7 @@ static void tc_fill(struct shv_tc *tc, struct shv_member *m)
 	tc->gen = l->gen;
 	tc->chunk_tab = chunk_entry(m->base, &m->geo, 0);
 	tc->page_map = page_entry(m->base, &m->geo, 0);
+	tc->pages = (const uint64_t *)((uintptr_t)tc->page_map - (m->geo.data_off >> SHV_PAGE_SHIFT) * sizeof(uint64_t));
 	tc->base = (uintptr_t)m->base;
 	tc->data = m->base + m->geo.data_off;
 	tc->data_off = m->geo.data_off;

@@ -169,6 +169,8 @@ int lock_acquire_slow(uint64_t *word, uint32_t me, enum lock_flavour flavour, bo
 				continue;
 			w |= LOCK_WAITERS;
 		}
+		if (host->queue)
+			host->queue(ctx);
 		CRASH_POINT("lock-wait");
 		if (!announced(word, w)) {
 			w = load_acquire(word);

@@ -131,6 +131,56 @@ void free_with_care(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t index
 
 static_assert(SHV_HEADER_SIZE + 8 == 16, "what the shortest way counts on");
 
+/* As header_in_reach(), for a pointer to such an object: where its block would begin on a multiple of 16. */
+static inline __attribute__((always_inline)) bool small_in_reach(const struct shv_tc *tc, const void *p, unsigned policy, uint64_t *off, uint64_t *h)
+{
+	*off = (uint64_t)((uintptr_t)p - tc->base);
+	if (unlikely(*off - tc->low >= tc->span) || unlikely((*off & 15) != ((SMALL_LEAD(policy) + SHV_HEADER_SIZE) & 15)))
+		return false;
+	*h = load_relaxed((const uint64_t *)p - 1);
+	return likely(hdr_slot(*h) / SHV_SLOTS_PER_CHUNK < tc->chunks_limit);
+}
+
+/* The generation of a slot, by a load of the word's high half. */
+static inline uint32_t slot_gen_now(const struct shv_slot_shm *slot)
+{
+	return load_relaxed((const uint32_t *)(const void *)&slot->word + 1);
+}
+
+#define HEADER_NAMED ((uint32_t)(SHV_HDR_NAMED >> 32))
+#define HEADER_WATCHED ((uint32_t)(SHV_HDR_WATCHED >> 32))
+#define HEADER_QUEUED ((uint32_t)(SHV_HDR_QUEUED >> 32))
+#define HEADER_FLAGS (HEADER_NAMED | HEADER_WATCHED | HEADER_QUEUED)
+
+/* The flags of a header, which are in its high half: the format is little-endian. */
+static inline uint32_t header_flags(const uint64_t *header)
+{
+	return load_relaxed((const uint32_t *)(const void *)header + 1) & HEADER_FLAGS;
+}
+
+/* The payload of up to 8 bytes as one word, what init does not say being zero. small: bytes, not 0. */
+static inline __attribute__((always_inline)) uint64_t small_payload(const void *init, unsigned small)
+{
+	uint64_t x = 0;
+	uint32_t x4;
+
+	if (!init)
+		return 0;
+	if (likely(small == 8)) {
+		memcpy(&x, init, 8);
+	} else if (small == 4) {
+		memcpy(&x4, init, 4);
+		x = x4;
+	} else if (small == 2) {
+		uint16_t x2;
+		memcpy(&x2, init, 2);
+		x = x2;
+	} else {
+		x = *(const uint8_t *)init;
+	}
+	return x;
+}
+
 static inline __attribute__((always_inline)) void *make_small(const struct shv_arena *a, const struct shv_type *t, const void *init,
 							      unsigned kind, unsigned policy)
 {
@@ -138,32 +188,38 @@ static inline __attribute__((always_inline)) void *make_small(const struct shv_a
 	struct shv_mag *mag = &tc->mags[SMALL_MAG(policy)];
 	uint32_t n = mag->n;
 	struct reserved r;
-	uint64_t *header;
+	uint64_t *header, x;
+	unsigned small;
 
-	if (unlikely(!t || !a) || unlikely(load_relaxed(&tc->handle) != a) || unlikely(!n) || unlikely(!t->small))
+	if (unlikely(!t || !a) || unlikely(load_relaxed(&tc->handle) != a) || unlikely(!n))
 		return NULL;
+	small = t->small;
+	if (unlikely(!small))
+		return NULL;
+	x = small_payload(init, small);
 	mag_take(tc, mag, n, &r);
 	header = (uint64_t *)(void *)(tc->base + r.off + SMALL_LEAD(policy));
 	if (SMALL_LOCKED(policy))
 		store_relaxed(header - 1, first_word(r.index, r.word));
 	store_relaxed(header, hdr_make(r.index, kind, policy, SMALL_LEAD(policy)));
-	write_payload(header + 1, init, t->small);
+	header[1] = x;
 	publish_fast(tc, &r, t, kind, policy, SMALL_CLASS(policy), SMALL_LEAD(policy), header + 1);
 	return header + 1;
 }
 
-/* The same on another process's page: LIVE becomes GONE(me), and the slot is pushed on the owner's list. False: nothing was done. */
-bool free_small_foreign(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t index, uint64_t *header, uint64_t word, uint64_t what) HIDDEN;
+/* What to add to the word of a LIVE slot that stays its process's: HELD, the next generation. */
+#define LIVE_TO_HELD ((UINT64_C(1) << SHV_SLOT_GEN_SHIFT) + SHV_SLOT_HELD - SHV_SLOT_LIVE)
 
 /*
  * The free lock word is taken for good, the slot is ours then: a store will do. next: state and process that the slot gets. False: not
- * free, or the object is gone.
+ * free, or the object is gone. *seq: the lock's, in the high half; see lock_release_known().
  */
 static inline __attribute__((always_inline)) bool small_take_for_good(struct shv_tc *tc, uint64_t *lock, struct shv_slot_shm *slot, uint64_t word,
-								      uint64_t next)
+								      uint64_t next, uint64_t *seq)
 {
 	uint64_t w = load_acquire(lock);
 
+	*seq = w;
 	if (unlikely(w & ~LOCK_SEQ_MASK) || unlikely(load_acquire(&slot->word) != word))
 		return false;
 	store_relaxed(&tc->thread->held, tc->thread->held + 1);
@@ -174,7 +230,7 @@ static inline __attribute__((always_inline)) bool small_take_for_good(struct shv
 	}
 	fence_after_rmw(); /* pairs: P-named; a publisher marks the header and then waits for those who hold the lock like this */
 	CRASH_POINT("free-locked");
-	if (unlikely(load_relaxed(lock + 1) & (SHV_HDR_NAMED | SHV_HDR_WATCHED))) {
+	if (unlikely(header_flags(lock + 1))) {
 		w = exchange_acq_rel(lock, (w & LOCK_SEQ_MASK) + LOCK_SEQ_ONE);
 		if (w & LOCK_WAITERS)
 			lock_wake(lock, 1);
@@ -188,56 +244,48 @@ static inline __attribute__((always_inline)) bool small_take_for_good(struct shv
 	return true;
 }
 
+/* What free_small() does not know: an object of another process, or none at all. */
+bool free_small_other(struct shv_tc *tc, void *p, unsigned policy, uint32_t index, struct shv_slot_shm *slot, uint64_t word, uint64_t what) HIDDEN;
+
 static inline __attribute__((always_inline)) bool free_small(void *p, unsigned kind, unsigned policy)
 {
 	struct shv_tc *tc = shv_tls_tc;
-	const uint32_t shape = (uint32_t)slot_word(SHV_SLOT_LIVE, 0, SMALL_CLASS(policy), SMALL_LEAD(policy), 0);
 	struct shv_mag *mag = &tc->mags[SMALL_MAG(policy)];
-	uint64_t off, block, h, word, what, lw;
+	uint64_t off, block, h, word, what, seq; /* block: its offset, in units of 16 */
 	struct shv_slot_shm *slot;
 	uint32_t i, n;
 
-	if (unlikely(!header_in_reach(tc, p, &off, &h)) || unlikely((uint32_t)(h >> 32) != HEADER_REST(kind, policy, SMALL_LEAD(policy))))
+	if (unlikely(!small_in_reach(tc, p, policy, &off, &h)) || unlikely((uint32_t)(h >> 32) != HEADER_REST(kind, policy, SMALL_LEAD(policy))))
 		return false;
 	i = hdr_slot(h);
 	slot = tc_slot(tc, i);
 	word = load_acquire(&slot->word); /* pairs: P-publish */
 	what = load_relaxed(&slot->what);
-	block = off - SHV_HEADER_SIZE - SMALL_LEAD(policy);
-	n = mag->n;
-	if (unlikely(((uint32_t)word & ~(uint32_t)(SHV_SLOT_PROC_MASK << SHV_SLOT_PROC_SHIFT)) != shape) ||
-	    unlikely((what & ~(SHV_WHAT_TYPE_MASK << SHV_WHAT_TYPE_SHIFT)) != (what_make(0, 0, kind, policy) | block >> 4)) || unlikely(block & 15) ||
-	    unlikely(slot_gen(word) >= SHV_SLOT_GEN_MAX - 1)) /* a used-up slot is for the long way */
+	block = (off >> 4) - SMALL_LEAD(policy) / 8;
+	if (unlikely(((what ^ block) & ~(SHV_WHAT_TYPE_MASK << SHV_WHAT_TYPE_SHIFT)) != what_make(0, 0, kind, policy)))
 		return false;
-	if (unlikely(load_acquire(&tc->page_map[(block - tc->data_off) >> SHV_PAGE_SHIFT]) != tc->own))
-		return free_small_foreign(tc, slot, i, (uint64_t *)p - 1, word, what);
-	if (unlikely(n == mag->cap))
+	/* Made by a process of this number, on a page that is this process's. A used-up slot is for the long way. */
+	if (unlikely((uint32_t)word != (tc->live | (uint32_t)slot_word(0, 0, SMALL_CLASS(policy), SMALL_LEAD(policy), 0))) ||
+	    unlikely(load_acquire(&tc->pages[block >> (SHV_PAGE_SHIFT - 4)]) != tc->own))
+		return free_small_other(tc, p, policy, i, slot, word, what);
+	n = mag->n;
+	if (unlikely(slot_gen_now(slot) >= SHV_SLOT_GEN_MAX - 1) || unlikely(n == mag->cap))
 		return false;
 	if (SMALL_LOCKED(policy)) {
 		uint64_t *lock = (uint64_t *)p - 2;
-		if (unlikely(!small_take_for_good(tc, lock, slot, word, tc->held)))
+		if (unlikely(!small_take_for_good(tc, lock, slot, word, tc->held, &seq)))
 			return false;
-		lw = load_relaxed(lock);
-		/* Whoever announces itself between these two lines sleeps one poll too long, and then finds the object gone. */
-		if (unlikely(lw & LOCK_WAITERS)) {
-			fence_compiler();
-			store_relaxed(&tc->thread->held, tc->thread->held - 1);
-			store_relaxed(&tc->thread->freed, tc->thread->freed + 1);
-			PROBE2(free, p, i);
-			free_with_care(tc, slot, i, (uint64_t *)p - 1, what, true);
-			return true;
-		}
-		store_release(lock, ((lw & LOCK_SEQ_MASK) + LOCK_SEQ_ONE) | LOCK_OWNER_GONE);
+		/* Whoever announces itself since that look at the header sleeps one poll too long, and then finds the object gone. */
+		store_release(lock, (seq + LOCK_SEQ_ONE) | LOCK_OWNER_GONE);
 		fence_compiler();
 		store_relaxed(&tc->thread->held, tc->thread->held - 1);
 	} else {
 		CRASH_POINT("free-locked");
-		if (unlikely(!cas64(&slot->word, &word, (word & ~UINT64_C(0xffffffff)) + (tc->held | UINT64_C(1) << SHV_SLOT_GEN_SHIFT) +
-								slot_word(0, 0, SMALL_CLASS(policy), SMALL_LEAD(policy), 0))))
+		if (unlikely(!cas64(&slot->word, &word, word + LIVE_TO_HELD)))
 			return false;
 		fence_after_rmw();
 		CRASH_POINT("free-held");
-		if (unlikely(load_relaxed((uint64_t *)p - 1) & (SHV_HDR_NAMED | SHV_HDR_WATCHED))) { /* pairs: P-named */
+		if (unlikely(header_flags((uint64_t *)p - 1))) { /* pairs: P-named */
 			store_relaxed(&tc->thread->freed, tc->thread->freed + 1);
 			PROBE2(free, p, i);
 			free_with_care(tc, slot, i, (uint64_t *)p - 1, what, false);
@@ -246,7 +294,7 @@ static inline __attribute__((always_inline)) bool free_small(void *p, unsigned k
 	}
 	store_relaxed(&tc->thread->freed, tc->thread->freed + 1);
 	PROBE2(free, p, i);
-	store_relaxed(&slot->what, block >> 4);
+	store_relaxed(&slot->what, block);
 	mag->slots[n] = i;
 	mag->n = n + 1;
 	return true;
@@ -300,8 +348,16 @@ struct small {
 	uint64_t *lock;
 	struct shv_slot_shm *slot;
 	uint64_t word, lock_word; /* slot and lock as they were, in that order of looking: first the lock */
-	const struct shv_type *type;
+	unsigned type;            /* its number, of TYPES_SMALL */
 };
+
+/* What is in front of p is the header of such a value, and in front of that its lock. */
+static inline __attribute__((always_inline)) bool small_header(struct shv_tc *tc, void *p, uint64_t *off, uint64_t *h)
+{
+	return likely(small_in_reach(tc, p, SHV_POL_RECURSIVE, off, h)) &&
+	       likely(((uint32_t)(*h >> 32) & ~HEADER_FLAGS) ==
+		      HEADER_REST(SHV_KIND_VALUE, SHV_POL_RECURSIVE, SMALL_LEAD(SHV_POL_RECURSIVE)));
+}
 
 static inline __attribute__((always_inline)) bool small_find(void *p, struct small *s)
 {
@@ -309,8 +365,7 @@ static inline __attribute__((always_inline)) bool small_find(void *p, struct sma
 	const unsigned lead = SMALL_LEAD(SHV_POL_RECURSIVE);
 	uint64_t off, h, what;
 
-	if (unlikely(!header_in_reach(tc, p, &off, &h)) ||
-	    unlikely(((uint32_t)(h >> 32) & ~(uint32_t)((SHV_HDR_NAMED | SHV_HDR_WATCHED) >> 32)) != HEADER_REST(SHV_KIND_VALUE, SHV_POL_RECURSIVE, lead)))
+	if (unlikely(!small_header(tc, p, &off, &h)))
 		return false;
 	s->tc = tc;
 	s->lock = (uint64_t *)p - 2;
@@ -318,49 +373,69 @@ static inline __attribute__((always_inline)) bool small_find(void *p, struct sma
 	s->slot = tc_slot(tc, hdr_slot(h));
 	s->word = load_acquire(&s->slot->word); /* pairs: P-publish */
 	what = load_relaxed(&s->slot->what);
-	s->type = type_basics[what_type(what) & 31];
-	return likely((s->word & (SHV_SLOT_STATE_MASK | SHV_SLOT_LEAD_MASK << SHV_SLOT_LEAD_SHIFT)) == slot_word(SHV_SLOT_LIVE, 0, 0, lead, 0)) &&
-	       likely((what & ~((SHV_WHAT_TYPE_MASK & 31) << SHV_WHAT_TYPE_SHIFT)) ==
-		      (what_make(0, 0, SHV_KIND_VALUE, SHV_POL_RECURSIVE) | (off - SHV_HEADER_SIZE - lead) >> 4)) &&
-	       likely(!((off - SHV_HEADER_SIZE - lead) & 15)) && likely(s->type != NULL) && likely(s->type->small);
+	s->type = what_type(what) & 31;
+	return likely(((uint32_t)s->word & (uint32_t)(SHV_SLOT_STATE_MASK | SHV_SLOT_LEAD_MASK << SHV_SLOT_LEAD_SHIFT)) ==
+		      (uint32_t)slot_word(SHV_SLOT_LIVE, 0, 0, lead, 0)) &&
+	       likely(((what ^ ((off >> 4) - 1)) & ~((SHV_WHAT_TYPE_MASK & 31) << SHV_WHAT_TYPE_SHIFT)) ==
+		      what_make(0, 0, SHV_KIND_VALUE, SHV_POL_RECURSIVE)) &&
+	       likely(TYPE_IN(TYPES_SMALL, s->type));
 }
 
-/* A small value without a lock: its type, or NULL. */
-static inline __attribute__((always_inline)) const struct shv_type *small_unlocked(const void *p)
+/*
+ * To give back the lock that this thread holds, once: nobody frees what somebody holds, so header and lock say enough, and the slot is not
+ * asked. False: it does not, or it is another kind of object.
+ */
+static inline __attribute__((always_inline)) bool small_find_held(void *p, struct small *s)
+{
+	struct shv_tc *tc = shv_tls_tc;
+	uint64_t off, h;
+
+	if (unlikely(!small_header(tc, p, &off, &h)))
+		return false;
+	s->tc = tc;
+	s->lock = (uint64_t *)p - 2;
+	s->lock_word = load_relaxed(s->lock) - tc->me; /* as it was when it was free */
+	return likely(!(uint32_t)s->lock_word);
+}
+
+/* A small value without a lock: its bytes, or 0. */
+static inline __attribute__((always_inline)) unsigned small_unlocked(const void *p)
 {
 	struct shv_tc *tc = shv_tls_tc;
 	const struct shv_slot_shm *slot;
-	const struct shv_type *t;
+	unsigned kind, policy, type;
 	uint64_t off, h, what;
-	unsigned kind, policy;
 
-	if (unlikely(!header_in_reach(tc, p, &off, &h)))
-		return NULL;
+	if (unlikely(!small_in_reach(tc, p, SHV_POL_NONE, &off, &h)))
+		return 0;
 	kind = hdr_kind(h);
 	policy = hdr_policy(h);
 	if (unlikely((kind != SHV_KIND_VALUE || policy != SHV_POL_NONE) && (kind != SHV_KIND_RAW || policy != SHV_POL_RAW)))
-		return NULL;
+		return 0;
 	slot = tc_slot(tc, hdr_slot(h));
 	what = load_acquire(&slot->word) & (SHV_SLOT_STATE_MASK | SHV_SLOT_LEAD_MASK << SHV_SLOT_LEAD_SHIFT); /* pairs: P-publish */
 	if (unlikely(what != SHV_SLOT_LIVE))
-		return NULL;
+		return 0;
 	what = load_relaxed(&slot->what);
-	t = type_basics[what_type(what) & 31];
-	return likely((what & ~((SHV_WHAT_TYPE_MASK & 31) << SHV_WHAT_TYPE_SHIFT)) == (what_make(0, 0, kind, policy) | (off - SHV_HEADER_SIZE) >> 4)) &&
-			       likely(!((off - SHV_HEADER_SIZE) & 15)) && t && t->small ?
-		       t :
-		       NULL;
+	type = what_type(what) & 31;
+	return likely(((what ^ off >> 4) & ~((SHV_WHAT_TYPE_MASK & 31) << SHV_WHAT_TYPE_SHIFT)) == what_make(0, 0, kind, policy)) &&
+			       likely(TYPE_IN(TYPES_SMALL, type)) ?
+		       type_small_size(type) :
+		       0;
 }
 
 /* Its lock, if nobody has it. As own_lock_take(). */
-static inline __attribute__((always_inline)) bool small_take(struct small *s)
+static inline __attribute__((always_inline)) bool small_take(const struct small *s)
 {
+	uint64_t w;
+
 	if (unlikely(s->lock_word & ~LOCK_SEQ_MASK))
 		return false;
 	store_relaxed(&s->tc->thread->held, s->tc->thread->held + 1);
 	fence_compiler();
 	CRASH_POINT("lock-noted");
-	if (likely(cas64(s->lock, &s->lock_word, s->lock_word | s->tc->me))) {
+	w = s->lock_word;
+	if (likely(cas64(s->lock, &w, w | s->tc->me))) {
 		fence_release(); /* pairs: P-peek */
 		CRASH_POINT("lock-taken");
 		return true;
@@ -369,18 +444,42 @@ static inline __attribute__((always_inline)) bool small_take(struct small *s)
 	return false;
 }
 
-void small_give_with_care(struct small *s, bool given) HIDDEN;
+/* The lock is this thread's, and its outermost tenure. */
+void small_give_with_care(struct shv_tc *tc, uint64_t *lock) HIDDEN;
+void small_wake_watchers(uint64_t *lock) HIDDEN;
 
-static inline __attribute__((always_inline)) void small_give(struct small *s)
+static inline __attribute__((always_inline)) void small_give(const struct small *s)
 {
-	bool given = lock_release_biased(s->lock, s->tc->me);
-
+	fence_compiler();
+	if (unlikely(header_flags(s->lock + 1) & HEADER_QUEUED) || unlikely(!shv_lock_biased)) { /* pairs: P-waiters */
+		small_give_with_care(s->tc, s->lock);
+		return;
+	}
+	lock_release_unwatched(s->lock, s->lock_word);
 	CRASH_POINT("lock-given");
 	fence_compiler();
-	if (likely(given))
-		store_relaxed(&s->tc->thread->held, s->tc->thread->held - 1);
-	if (unlikely(!given) || unlikely(load_relaxed(s->lock + 1) & SHV_HDR_WATCHED)) /* pairs: P-watch */
-		small_give_with_care(s, given);
+	store_relaxed(&s->tc->thread->held, s->tc->thread->held - 1);
+	if (unlikely(header_flags(s->lock + 1) & HEADER_WATCHED)) /* pairs: P-watch */
+		small_wake_watchers(s->lock);
+}
+
+/* shv_acquire() and shv_release(), the beginning and the end of shv_with(): what the second need not look up. */
+static inline __attribute__((always_inline)) void small_note(const struct small *s, const void *v)
+{
+	s->tc->taken = v;
+	s->tc->taken_word = s->lock_word;
+}
+static inline __attribute__((always_inline)) bool small_find_noted(void *v, struct small *s)
+{
+	struct shv_tc *tc = shv_tls_tc;
+
+	if (unlikely(tc->taken != v) || unlikely(!v))
+		return false;
+	tc->taken = NULL;
+	s->tc = tc;
+	s->lock = (uint64_t *)v - 2;
+	s->lock_word = tc->taken_word;
+	return true;
 }
 
 /*

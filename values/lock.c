@@ -144,7 +144,16 @@ static void host_inherit(void *ctx, uint32_t owner, bool buried)
 	t->dead.alive = false;
 }
 
-static const struct shv_lock_host host = { host_dead, host_bury, host_valid, host_inherit };
+/* Small values are released by who does not look at the lock word. */
+static void host_queue(void *ctx)
+{
+	struct lock_target *t = ctx;
+
+	if (t->policy == SHV_POL_RECURSIVE && what_kind(t->o.what) == SHV_KIND_VALUE)
+		(void)object_mark(&t->o, SHV_HDR_QUEUED);
+}
+
+static const struct shv_lock_host host = { host_dead, host_bury, host_valid, host_queue, host_inherit };
 
 static void note_taken(struct lock_target *t)
 {
@@ -199,6 +208,7 @@ static int builtin_acquire(struct lock_target *t, bool try_only, const struct ti
 {
 	int r;
 
+	t->tc->taken = NULL; /* it may be taken once more now */
 	note_taken(t);
 	if (likely(lock_acquire_alive(t->word, t->tc->me, &t->o.slot->word, t->o.word)))
 		return 0;
@@ -333,6 +343,7 @@ int target_release(struct lock_target *t, const char *who)
 	int r;
 
 	if (likely(t->word != NULL)) {
+		t->tc->taken = NULL;
 		owner = lock_owner(load_relaxed(t->word));
 		r = lock_release(t->word, t->tc->me, (enum lock_flavour)t->policy);
 		if (unlikely(r < 0))
@@ -360,6 +371,7 @@ int target_release_recovered(struct lock_target *t, const char *who)
 
 	if (!t->word)
 		return target_release(t, who);
+	t->tc->taken = NULL;
 	grave = grave_of(t->o.at.m, &t->dead);
 	do { /* only the waiters bit may come in between; and the end of the tenure, by another thread, of a handoff lock */
 		w = load_relaxed(t->word);
@@ -381,6 +393,7 @@ bool lock_retire(struct lock_target *t)
 			t->ops->destroy(t->state);
 		return true; /* who waits inside the policy we cannot know */
 	}
+	t->tc->taken = NULL;
 	w = load_relaxed(t->word);
 	w = exchange_acq_rel(t->word, ((w & LOCK_SEQ_MASK) + LOCK_SEQ_ONE) | LOCK_OWNER_GONE);
 	note_given(t, lock_owner(w), 1 + lock_depth(w));
@@ -655,8 +668,10 @@ SHV_API int shv_acquire(shv_value *v)
 	struct shv_object o;
 	struct small s;
 
-	if (likely(small_find(v, &s) && small_take(&s)))
+	if (likely(small_find(v, &s) && small_take(&s))) {
+		small_note(&s, v);
 		return 0;
+	}
 	if (likely(object_find_fast(v, &o) && what_kind(o.what) != SHV_KIND_LOCK && own_lock_take(&o, shv_tls_tc)))
 		return 0;
 	return acquire(v, false, NULL, "shv_acquire");
@@ -676,7 +691,7 @@ SHV_API int shv_release(shv_value *v)
 	struct shv_object o;
 	struct small s;
 
-	if (likely(small_find(v, &s) && (uint32_t)s.lock_word == s.tc->me)) {
+	if (likely(small_find_noted(v, &s) || small_find_held(v, &s))) {
 		small_give(&s);
 		return 0;
 	}
@@ -763,6 +778,7 @@ SHV_API struct shv_guard shv_guard_begin_(shv_value *v)
 	struct small s;
 
 	if (likely(small_find(v, &s) && small_take(&s))) {
+		small_note(&s, v);
 		with_status = 0;
 		g.value = v;
 		g.run = 1;
@@ -781,7 +797,7 @@ SHV_API void shv_guard_end_(struct shv_guard *g)
 	struct small s;
 	int e;
 
-	if (likely(g->value && small_find(g->value, &s) && (uint32_t)s.lock_word == s.tc->me)) {
+	if (likely(g->value && (small_find_noted(g->value, &s) || small_find_held(g->value, &s)))) {
 		small_give(&s);
 		return;
 	}

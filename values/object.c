@@ -356,17 +356,17 @@ void free_with_care(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t index
 	object_send_home(tc, index, gone, what, waiters);
 }
 
-bool free_small_foreign(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t index, uint64_t *header, uint64_t word, uint64_t what)
+/* On another process's page: LIVE becomes GONE(me), and the slot is pushed on the owner's list. False: nothing was done. */
+static bool free_small_foreign(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t index, uint64_t *header, uint64_t word, uint64_t what)
 {
 	const uint32_t gone = (uint32_t)slot_word(SHV_SLOT_GONE, tc->proc, 0, 0, 0);
-	uint64_t next = (slot_with(word, SHV_SLOT_GONE, tc->proc)) + (UINT64_C(1) << SHV_SLOT_GEN_SHIFT), *lock = header - 1, w;
+	uint64_t next = (slot_with(word, SHV_SLOT_GONE, tc->proc)) + (UINT64_C(1) << SHV_SLOT_GEN_SHIFT), *lock = header - 1, w, seq;
 	bool waiters = false;
 
 	if (hdr_policy(load_relaxed(header)) == SHV_POL_RECURSIVE) {
-		if (!small_take_for_good(tc, lock, slot, word, gone))
+		if (!small_take_for_good(tc, lock, slot, word, gone, &seq))
 			return false;
-		w = load_relaxed(lock);
-		w = exchange_acq_rel(lock, ((w & LOCK_SEQ_MASK) + LOCK_SEQ_ONE) | LOCK_OWNER_GONE);
+		w = exchange_acq_rel(lock, (seq + LOCK_SEQ_ONE) | LOCK_OWNER_GONE);
 		fence_compiler();
 		store_relaxed(&tc->thread->held, tc->thread->held - 1);
 		waiters = w & LOCK_WAITERS;
@@ -385,4 +385,14 @@ bool free_small_foreign(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t i
 	PROBE2(free, header + 1, index);
 	object_send_home(tc, index, next, what, waiters);
 	return true;
+}
+
+bool free_small_other(struct shv_tc *tc, void *p, unsigned policy, uint32_t index, struct shv_slot_shm *slot, uint64_t word, uint64_t what)
+{
+	const uint32_t shape = (uint32_t)slot_word(SHV_SLOT_LIVE, 0, SMALL_CLASS(policy), SMALL_LEAD(policy), 0);
+
+	if (((uint32_t)word & ~(uint32_t)(SHV_SLOT_PROC_MASK << SHV_SLOT_PROC_SHIFT)) != shape || slot_gen(word) >= SHV_SLOT_GEN_MAX - 1 ||
+	    load_acquire(&tc->page_map[(what_offset(what) - tc->data_off) >> SHV_PAGE_SHIFT]) == tc->own)
+		return false;
+	return free_small_foreign(tc, slot, index, (uint64_t *)p - 1, word, what);
 }

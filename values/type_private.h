@@ -66,6 +66,34 @@ enum type_basic_id {
 static_assert(TYPE_ID_END <= 32, "ids below SHV_TYPE_FIRST are basic types");
 
 /*
+ * What the short ways ask of a basic type, as sets of numbers: the answer is then a few shifts, not loads behind each other. A
+ * unit test compares them with the table. Sizes: the binary logarithm, two bits for each.
+ */
+#define TYPE_IN(set, id) ((set) >> (id) & 1u)
+#define TYPE_SET(id) (UINT32_C(1) << (id))
+#define TYPES_SMALL                                                                                                               \
+	(((TYPE_SET(TYPE_ID_END) - 1) & ~(TYPE_SET(TYPE_ID_NONE) | TYPE_SET(TYPE_ID_CDOUBLE) | TYPE_SET(TYPE_ID_CLONGDOUBLE))) &  \
+	 ~(sizeof(long double) > 8 ? TYPE_SET(TYPE_ID_LONGDOUBLE) : 0u))
+#define TYPES_UNSIGNED                                                                                                            \
+	(TYPE_SET(TYPE_ID_UCHAR) | TYPE_SET(TYPE_ID_USHORT) | TYPE_SET(TYPE_ID_UINT) | TYPE_SET(TYPE_ID_ULONG) |                  \
+	 TYPE_SET(TYPE_ID_ULONGLONG))
+#define TYPES_SIGNED                                                                                                              \
+	(TYPE_SET(TYPE_ID_SCHAR) | TYPE_SET(TYPE_ID_SHORT) | TYPE_SET(TYPE_ID_INT) | TYPE_SET(TYPE_ID_LONG) | TYPE_SET(TYPE_ID_LONGLONG))
+#define TYPE_LOG_(id, T) ((uint64_t)(sizeof(T) == 1 ? 0 : sizeof(T) == 2 ? 1 : sizeof(T) == 4 ? 2 : 3) << 2 * (id))
+#define TYPE_LOGS                                                                                                                 \
+	(TYPE_LOG_(TYPE_ID_WCHAR, wchar_t) | TYPE_LOG_(TYPE_ID_BOOL, bool) | TYPE_LOG_(TYPE_ID_SHORT, short) |                    \
+	 TYPE_LOG_(TYPE_ID_USHORT, short) | TYPE_LOG_(TYPE_ID_INT, int) | TYPE_LOG_(TYPE_ID_UINT, int) |                          \
+	 TYPE_LOG_(TYPE_ID_LONG, long) | TYPE_LOG_(TYPE_ID_ULONG, long) | TYPE_LOG_(TYPE_ID_LONGLONG, long long) |                \
+	 TYPE_LOG_(TYPE_ID_ULONGLONG, long long) | TYPE_LOG_(TYPE_ID_FLOAT, float) | TYPE_LOG_(TYPE_ID_DOUBLE, double) |          \
+	 TYPE_LOG_(TYPE_ID_LONGDOUBLE, long double) | TYPE_LOG_(TYPE_ID_HALF, uint16_t) | TYPE_LOG_(TYPE_ID_CFLOAT, float _Complex))
+
+/* Bytes of a type of TYPES_SMALL. */
+static inline unsigned type_small_size(unsigned id)
+{
+	return 1u << (TYPE_LOGS >> 2 * id & 3u);
+}
+
+/*
  * What arithmetic a type has. Only native byte order counts: swapped numbers are TYPE_OTHER, as are
  * half and complex.
  */

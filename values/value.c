@@ -242,15 +242,14 @@ static inline void small_load(void *out, const void *p, size_t size)
 
 SHV_API int shv_get(shv_value *v, void *out, size_t size)
 {
-	const struct shv_type *t;
 	struct small s;
 
-	if (likely(out && small_find(v, &s) && s.type->small == size && small_take(&s))) {
+	if (likely(out && small_find(v, &s) && type_small_size(s.type) == size && small_take(&s))) {
 		small_load(out, v, size);
 		small_give(&s);
 		return 0;
 	}
-	if (out && (t = small_unlocked(v)) && t->small == size) {
+	if (out && size && small_unlocked(v) == size) {
 		copy_out_atomic(out, v, size);
 		return 0;
 	}
@@ -261,7 +260,7 @@ SHV_API int shv_set(shv_value *v, const void *in, size_t size)
 {
 	struct small s;
 
-	if (likely(in && small_find(v, &s) && s.type->small == size && small_take(&s))) {
+	if (likely(in && small_find(v, &s) && type_small_size(s.type) == size && small_take(&s))) {
 		CRASH_POINT("set-before");
 		copy_in_atomic(v, in, size);
 		CRASH_POINT("set-after");
@@ -316,18 +315,29 @@ SHV_API void *shv_load_(shv_value *v, const shv_type *type, void *buf, size_t si
 	return buf;
 }
 
-/* Somebody waits for the lock, or for another content. */
-void small_give_with_care(struct small *s, bool given)
+/* Somebody waits for the lock, or did: the mark goes first, so that no later one is lost. */
+void small_give_with_care(struct shv_tc *tc, uint64_t *lock)
 {
-	struct shv_object o = { .at = { .base = (char *)s->tc->base, .geo = &s->tc->m->geo, .m = s->tc->m }, .slot = s->slot, .word = s->word,
-				.header = s->lock + 1 };
+	struct shv_object o;
+	bool found = object_find_fast(lock + 2, &o);
 
-	if (!given) {
-		(void)lock_release(s->lock, s->tc->me, LOCK_RECURSIVE);
-		fence_compiler();
-		store_relaxed(&s->tc->thread->held, s->tc->thread->held - 1);
-	}
-	content_changed(&o);
+	if (found)
+		object_unmark(&o, SHV_HDR_QUEUED);
+	lock_release_waited(lock);
+	CRASH_POINT("lock-given");
+	fence_compiler();
+	store_relaxed(&tc->thread->held, tc->thread->held - 1);
+	if (found)
+		content_changed(&o);
+}
+
+/* The lock is given back: this may be another object by now, and who waits for that one looks once more for nothing. */
+void small_wake_watchers(uint64_t *lock)
+{
+	struct shv_object o;
+
+	if (object_find_fast(lock + 2, &o))
+		content_changed(&o);
 }
 
 /* ---- peek -------------------------------------------------------------------------------------------------- */
@@ -387,7 +397,7 @@ SHV_API int shv_peek(const shv_value *v, void *out, size_t size)
 {
 	struct small s;
 
-	if (likely(out && small_find((void *)(uintptr_t)v, &s) && s.type->small == size && !(s.lock_word & ~LOCK_SEQ_MASK))) {
+	if (likely(out && small_find((void *)(uintptr_t)v, &s) && type_small_size(s.type) == size && !(s.lock_word & ~LOCK_SEQ_MASK))) {
 		copy_racing(out, v, size);
 		fence_acquire(); /* pairs: P-peek, P-publish */
 		if (likely(load_relaxed(s.lock) == s.lock_word && load_relaxed(&s.slot->word) == s.word))
@@ -444,23 +454,13 @@ static const shv_type *single_type(const struct shv_object *o)
 	return k == SHV_KIND_VALUE || k == SHV_KIND_RAW ? object_type(o) : NULL;
 }
 
-SHV_API int shv_add(shv_value *v, int64_t delta, int64_t *now)
+static __attribute__((noinline)) int add_slow(shv_value *v, int64_t delta, int64_t *now)
 {
 	const shv_type *t;
 	struct access x;
-	struct small s;
 	int64_t sum;
-	int r;
+	int r = access_begin(&x, v, "shv_add");
 
-	if (likely(small_find(v, &s) && (s.type->class_ == TYPE_SIGNED || s.type->class_ == TYPE_UNSIGNED) && small_take(&s))) {
-		CRASH_POINT("add-before");
-		sum = add_int(v, s.type->small, s.type->class_ == TYPE_SIGNED, true, delta);
-		small_give(&s);
-		if (now)
-			*now = sum;
-		return 0;
-	}
-	r = access_begin(&x, v, "shv_add");
 	if (unlikely(r))
 		return r;
 	t = single_type(&x.o);
@@ -472,6 +472,26 @@ SHV_API int shv_add(shv_value *v, int64_t delta, int64_t *now)
 		*now = sum;
 	changed(&x);
 	return access_end(&x, 0);
+}
+
+SHV_API int shv_add(shv_value *v, int64_t delta, int64_t *now)
+{
+	struct small s;
+	int64_t sum;
+
+	if (unlikely(!small_find(v, &s)) || unlikely(!TYPE_IN(TYPES_SIGNED | TYPES_UNSIGNED, s.type)) || unlikely(!small_take(&s)))
+		return add_slow(v, delta, now);
+	CRASH_POINT("add-before");
+	if (likely(type_small_size(s.type) == 8)) {
+		sum = (int64_t)(*(uint64_t *)v + (uint64_t)delta);
+		store_relaxed((uint64_t *)v, (uint64_t)sum);
+	} else {
+		sum = add_int(v, type_small_size(s.type), TYPE_IN(TYPES_SIGNED, s.type), true, delta);
+	}
+	if (now)
+		*now = sum;
+	small_give(&s);
+	return 0;
 }
 
 #define ADDF_ATOMIC(type, bits) \

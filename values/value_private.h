@@ -135,7 +135,10 @@ static inline bool own_lock_give(const struct shv_object *o, struct shv_tc *tc)
 {
 	unsigned policy = what_policy(o->what);
 
-	if (unlikely(policy != SHV_POL_RECURSIVE && policy != SHV_POL_PLAIN) || unlikely(lock_release(o->header - 1, tc->me, LOCK_PLAIN) < 0))
+	if (unlikely(policy != SHV_POL_RECURSIVE && policy != SHV_POL_PLAIN))
+		return false;
+	tc->taken = NULL;
+	if (unlikely(lock_release(o->header - 1, tc->me, LOCK_PLAIN) < 0))
 		return false;
 	CRASH_POINT("lock-given");
 	fence_compiler();

@@ -33,7 +33,11 @@ static shv_lockspec spec_of(const struct kind *k)
 
 static shv_value *int_with(const struct kind *k)
 {
-	return made(SHV_VALUE(arena, int, 0, spec_of(k)));
+	shv_value *v = made(SHV_VALUE(arena, int, 0, spec_of(k)));
+
+	assert_ok(shv_acquire(v)); /* the thread knows the arena now, and goes the short ways */
+	assert_ok(shv_release(v));
+	return v;
 }
 
 static int hold_1_ms(shv_value *v)
@@ -101,6 +105,68 @@ START_TEST(lock_is_taken_and_released)
 		assert_ok(lock_release(v));
 	}
 	ck_assert_uint_eq(depth_of(v), 0);
+}
+END_TEST
+
+/* What a thread remembers of the lock that it took last is forgotten whatever is done to that lock. */
+START_TEST(a_release_knows_what_was_done_since)
+{
+	static int (*const again[])(shv_value *) = { shv_acquire, shv_try_acquire, lock_acquire, lock_try, lock_for, hold_1_ms };
+	shv_value *v = int_with(&kinds[_i]), *all[1] = { v }, *other = made(SHV_VALUE(arena, int, 0));
+	shv_arena *second = made(shv_arena_create(NULL));
+	shv_value *w = made(SHV_VALUE(second, int, 0));
+
+	for (size_t k = 0; k < sizeof(again) / sizeof(again[0]); k++) {
+		assert_ok(shv_acquire(v));
+		assert_ok(again[k](v));
+		ck_assert_uint_eq(depth_of(v), 2);
+		assert_ok(shv_release(v));
+		ck_assert_uint_eq(depth_of(v), 1);
+		ck_assert_int_eq(in_thread(take_and_release, v), -EBUSY);
+		assert_ok(shv_release(v));
+		ck_assert_uint_eq(depth_of(v), 0);
+		assert_refused(shv_release(v), EPERM);
+	}
+	shv_with (v) {
+		assert_ok(shv_add(v, 1, NULL));
+		ck_assert_uint_eq(depth_of(v), 1);
+		assert_ok(shv_acquire_all(all, 1));
+		ck_assert_uint_eq(depth_of(v), 2);
+		shv_with (other)
+			assert_ok(shv_release_all(all, 1));
+		ck_assert_uint_eq(depth_of(v), 1);
+	}
+	ck_assert_uint_eq(depth_of(v), 0);
+	assert_ok(shv_acquire(v)); /* given back by another function */
+	assert_ok(lock_release(v));
+	assert_refused(shv_release(v), EPERM);
+	assert_ok(shv_acquire(v)); /* while the thread was in another arena */
+	assert_ok(shv_acquire(w));
+	assert_ok(shv_release(v));
+	assert_refused(shv_release(v), EPERM);
+	assert_ok(shv_release(w));
+	assert_refused(shv_release(w), EPERM);
+	assert_ok(shv_arena_detach(second));
+}
+END_TEST
+
+/* Freed while it was held, and another value in its place. */
+START_TEST(a_release_is_not_of_what_came_after)
+{
+	shv_value *v = int_with(&kinds[0]), *w;
+
+	assert_ok(shv_acquire(v));
+	assert_ok(shv_value_free(v));
+	for (int k = 0; k < 1000; k++) {
+		w = made(SHV_VALUE(arena, int, 0));
+		if (w == v)
+			break;
+	}
+	ck_assert_ptr_eq(w, v);
+	assert_refused(shv_release(w), EPERM);
+	assert_ok(shv_acquire(w));
+	ck_assert_int_eq(in_thread(take_and_release, w), -EBUSY);
+	assert_ok(shv_release(w));
 }
 END_TEST
 
@@ -945,6 +1011,9 @@ int main(void)
 	TCase *tc = arena_case(suite, "taking");
 
 	tcase_add_loop_test(tc, lock_is_taken_and_released, 0, KINDS);
+	tcase_add_loop_test(tc, a_release_knows_what_was_done_since, 0, 1);
+	tcase_add_loop_test(tc, a_release_knows_what_was_done_since, 3, 4);
+	tcase_add_test(tc, a_release_is_not_of_what_came_after);
 	tcase_add_loop_test(tc, recursive_lock_is_taken_1023_times_and_no_more, 0, 1);
 	tcase_add_loop_test(tc, recursive_lock_is_taken_1023_times_and_no_more, 3, 4);
 	tcase_add_loop_test(tc, thread_that_holds_a_lock_that_is_not_recursive_is_told, 0, KINDS);

@@ -11,8 +11,10 @@
 #define MANY 40
 #include "fault/scenarios.h"
 
+#include <linux/futex.h>
 #include <sched.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 
 static void fresh(struct stage *s)
 {
@@ -817,7 +819,7 @@ static bool freer_met(const struct meddler *m, bool foreign, unsigned long i, bo
 START_TEST(a_freer_of_a_small_value_is_met_anywhere)
 {
 	const struct meddler *m = &meddlers[_i / 2];
-	unsigned long i = 0, stride = getenv("SHV_SLOW") ? 1 : 3, done = 0;
+	unsigned long i = 0, stride = sample_step() * (getenv("SHV_SLOW") ? 1 : 3), done = 0;
 	bool acted;
 
 	while (freer_met(m, _i % 2, i, &acted)) {
@@ -825,8 +827,165 @@ START_TEST(a_freer_of_a_small_value_is_met_anywhere)
 		i += stride;
 	}
 	fprintf(stderr, "# %s, %s value: %lu instructions, done before %lu of them\n", m->name, _i % 2 ? "foreign" : "own", i, done);
-	ck_assert_uint_gt(i, 100);
-	ck_assert_uint_gt(done, 10);
+	ck_assert_uint_gt(i, 80);
+	ck_assert_uint_gt(done * stride, 30);
+}
+END_TEST
+
+/* ---- a holder is stopped at each instruction; whoever comes to wait then is woken, not left to its naps ------------- */
+
+static int adds(shv_value *v)
+{
+	return shv_add(v, 1, NULL);
+}
+static int sets(shv_value *v)
+{
+	const long x = 2;
+
+	return shv_set(v, &x, sizeof(x));
+}
+static int gets(shv_value *v)
+{
+	long x;
+
+	return shv_get(v, &x, sizeof(x));
+}
+static int acquires(shv_value *v)
+{
+	int r = shv_acquire(v);
+
+	return r ? r : shv_release(v);
+}
+static int holds_twice(shv_value *v)
+{
+	int r = shv_acquire(v);
+
+	if (!r)
+		r = shv_add(v, 1, NULL);
+	return r ? r : shv_release(v);
+}
+static int holds_two(shv_value *v)
+{
+	shv_value *other = SHV_VALUE(shv_arena_of(v), long, 1);
+	int r = -1;
+
+	shv_with (v)
+		shv_with (other)
+			r = shv_set(other, &(long){ 3 }, sizeof(long));
+	return r ? r : shv_value_free(other);
+}
+
+static const struct holder {
+	const char *name;
+	int (*act)(shv_value *v);
+} holders[] = { { "add", adds }, { "set", sets }, { "get", gets }, { "acquire and release", acquires }, { "acquire, add, release", holds_twice },
+		{ "with, in with", holds_two } };
+static const struct holder *holder;
+
+static int holds(struct stage *s)
+{
+	shv_value *v = shv_deref(s->a, s->shared->ref[0]);
+
+	REQUIRE(v && !holder->act(v));
+	raise(SIGSTOP);
+	REQUIRE(!holder->act(v));
+	s->shared->acknowledged = 1;
+	return 0;
+}
+
+static bool sleeps_on_a_futex(pid_t pid)
+{
+	char path[40], text[20] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", (int)pid);
+	f = fopen(path, "re");
+	ck_assert_ptr_nonnull(f);
+	(void)!fgets(text, sizeof(text), f);
+	fclose(f);
+	return strtol(text, NULL, 10) == SYS_futex && text[0] != 'r';
+}
+
+/* Lets the holder go on to its end: does it wake whoever sleeps on the word? */
+static bool wakes(pid_t pid, const uint64_t *word)
+{
+	struct __ptrace_syscall_info info;
+	bool woke = false;
+	int status;
+
+	ck_assert(!ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_TRACESYSGOOD));
+	for (;;) {
+		ck_assert(!ptrace(PTRACE_SYSCALL, pid, NULL, NULL));
+		ck_assert_int_eq(waitpid(pid, &status, __WALL), pid);
+		if (WIFEXITED(status))
+			break;
+		ck_assert_msg(WIFSTOPPED(status), "the holder: %x", (unsigned)status);
+		if (WSTOPSIG(status) != (SIGTRAP | 0x80))
+			continue;
+		ck_assert_int_gt(ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info), 0);
+		woke |= info.op == PTRACE_SYSCALL_INFO_ENTRY && info.entry.nr == SYS_futex && info.entry.args[0] == (uintptr_t)word &&
+			info.entry.args[1] == FUTEX_WAKE;
+	}
+	ck_assert_msg(!WEXITSTATUS(status), "the holder ended with %d", WEXITSTATUS(status));
+	return woke;
+}
+
+/* True: the holder was in time to be met in the call. *held: with the lock; *woke: and then it woke the other. */
+static bool holder_met(unsigned long i, bool *held, bool *woke)
+{
+	struct stage s = { 0 };
+	const uint64_t *word;
+	bool in_time;
+	int status;
+	pid_t pid;
+
+	fresh(&s);
+	warm_child(&s);
+	ck_assert_ptr_nonnull(s.v[0] = SHV_VALUE(s.a, long, 1));
+	word = (const uint64_t *)(const void *)s.v[0] - 2;
+	s.shared->ref[0] = shv_ref_of(s.v[0]);
+	pid = traced(&s, holds);
+	ck_assert(!ptrace(PTRACE_CONT, pid, NULL, NULL));
+	ck_assert_int_eq(waitpid(pid, &status, __WALL), pid);
+	ck_assert_msg(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP, "the holder came to %x", (unsigned)status);
+	for (unsigned long k = 0; k < i && !s.shared->acknowledged; k++) {
+		ck_assert(!ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL));
+		ck_assert_int_eq(waitpid(pid, &status, __WALL), pid);
+		ck_assert(WIFSTOPPED(status));
+	}
+	in_time = !s.shared->acknowledged;
+	*held = lock_is_held(load_acquire(word));
+	if (*held) {
+		(void)is_waited_for(s.v[0]);
+		while (!sleeps_on_a_futex(waiter))
+			sched_yield();
+	}
+	*woke = wakes(pid, word);
+	if (*held)
+		waiter_has_ended(s.v[0], 0);
+	ck_assert_int_eq(shv_value_free(s.v[0]), 0);
+	ck_assert_int_eq(shv_check(s.a, report, (void *)(uintptr_t)holder->name), 0);
+	done_with(&s);
+	return in_time;
+}
+
+/* But for the few instructions between its look at the mark, or at the word, and its release: see decision 0006. */
+#define UNAWARE 12u
+
+START_TEST(whoever_waits_is_woken)
+{
+	unsigned long i = 0, stride = sample_step() * (getenv("SHV_SLOW") ? 1 : 3), while_held = 0, unwoken = 0;
+	bool held, woke;
+
+	holder = &holders[_i];
+	for (; holder_met(i, &held, &woke); i += stride) {
+		while_held += held;
+		unwoken += held && !woke;
+		ck_assert_msg(held || !woke, "%s before step %lu: it woke somebody without holding the lock", holder->name, i);
+	}
+	fprintf(stderr, "# %s: %lu instructions, met with the lock before %lu of them, %lu times without a wake-up\n", holder->name, i, while_held, unwoken);
+	ck_assert_uint_ge(while_held, 3);
+	ck_assert_uint_le(unwoken * stride, UNAWARE + 2 * stride);
 }
 END_TEST
 
@@ -846,6 +1005,7 @@ int main(void)
 	tcase_set_timeout(t, 120);
 	tcase_add_test(t, a_lock_is_not_taken_of_what_lies_in_the_block_of_a_freed_value);
 	tcase_add_loop_test(t, a_freer_of_a_small_value_is_met_anywhere, 0, 2 * sizeof(meddlers) / sizeof(meddlers[0]));
+	tcase_add_loop_test(t, whoever_waits_is_woken, 0, sizeof(holders) / sizeof(holders[0]));
 	suite_add_tcase(suite, t);
 	return run_suite(suite);
 }

@@ -34,6 +34,20 @@ static const struct shv_type *by_id(uint32_t id)
 	return type_by_id(arena->base, &arena->geo, id);
 }
 
+START_TEST(the_sets_of_basic_types_agree_with_their_table)
+{
+	for (unsigned id = 0; id < 32; id++) {
+		const struct shv_type *t = id < TYPE_ID_END ? type_basic(id) : NULL;
+
+		ck_assert_msg((t && t->small) == TYPE_IN(TYPES_SMALL, id), "type %u is small or not", id);
+		ck_assert_msg((t && t->class_ == TYPE_SIGNED) == TYPE_IN(TYPES_SIGNED, id), "type %u is signed or not", id);
+		ck_assert_msg((t && t->class_ == TYPE_UNSIGNED) == TYPE_IN(TYPES_UNSIGNED, id), "type %u is unsigned or not", id);
+		if (t && t->small)
+			ck_assert_uint_eq(type_small_size(id), t->size);
+	}
+}
+END_TEST
+
 START_TEST(basic_types_have_their_number_everywhere)
 {
 	struct shv_type_text text;
@@ -246,6 +260,7 @@ int main(void)
 	TCase *tcase = tcase_create("numbers");
 
 	tcase_add_checked_fixture(tcase, make_arena, drop_arena);
+	tcase_add_test(tcase, the_sets_of_basic_types_agree_with_their_table);
 	tcase_add_test(tcase, basic_types_have_their_number_everywhere);
 	tcase_add_test(tcase, made_types_are_numbered_once);
 	tcase_add_test(tcase, each_arena_has_its_own_numbers);
