@@ -172,6 +172,8 @@ struct shv_tc {
 	uint32_t ahead_pages;
 	struct shv_tc *next, *prev; /* shv_local.tcs */
 	struct shv_mag mags[SHV_MAG_KEYS];
+	/* Small objects of one other process that this thread freed, linked as on that process's list: GONE(me) until they are pushed on it. */
+	struct { uint64_t entry; uint32_t head, tail, n; } chain;
 	uint32_t slots[SHV_SLOT_CACHE]; /* slots in state HELD(me) without a block */
 	struct shv_waiting quarantine[SHV_QUARANTINE]; /* GONE(me), oldest first */
 };
@@ -499,6 +501,9 @@ static inline uint32_t object_publish(struct shv_tc *tc, struct shv_slot_shm *sl
  */
 int object_withdraw(struct shv_tc *tc, struct shv_object *o) HIDDEN;
 void object_send_home(struct shv_tc *tc, uint32_t index, uint64_t word, uint64_t what, bool wait) HIDDEN;
+/* For a withdrawn small object on a page that `entry` says is another living process's; link: where such a list goes on. */
+void chain_add(struct shv_tc *tc, uint32_t index, uint32_t *link, uint64_t entry) HIDDEN;
+void chain_push(struct shv_tc *tc) HIDDEN; /* what was added goes on its owner's list now */
 void directory_drain(struct shv_tc *tc) HIDDEN;                             /* blocks that others freed, sweep and trim requests */
 void directory_flush(struct shv_tc *tc, bool all) HIDDEN;                   /* magazines and slot cache back */
 void directory_release_chunks(struct shv_tc *tc) HIDDEN;                    /* chunks without a used slot go back */

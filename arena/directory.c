@@ -31,6 +31,7 @@
 #define MAG_ENTRIES_MOST 131072u
 #define FILL_MOST 32u
 #define FOREIGN_PROBE 64u /* pushes to others between looks at whether they live */
+#define CHAIN_MOST 32u    /* small objects of another that one push takes to its list */
 
 static uint64_t own_page(const struct shv_tc *tc)
 {
@@ -620,6 +621,56 @@ void object_send_home(struct shv_tc *tc, uint32_t index, uint64_t word, uint64_t
 	}
 }
 
+/*
+ * Push what was collected for one owner by one compare-and-swap. While the list is that of the generation that all these pages named, and
+ * open, they are its owner's: recovery closes a list before it takes a page. Otherwise each finds its way alone.
+ */
+void chain_push(struct shv_tc *tc)
+{
+	uint64_t entry = tc->chain.entry, head;
+	uint32_t *link, i = tc->chain.head, n = tc->chain.n;
+	struct shv_process_shm *q;
+	struct shv_slot_shm *s;
+
+	if (!n)
+		return;
+	tc->chain.n = 0;
+	s = slot_fast(tc->m->base, &tc->m->geo, tc->chain.tail);
+	link = link_of(tc, what_offset(load_relaxed(&s->what)), load_relaxed(&s->word));
+	q = process_at(tc->m->base, &tc->m->geo, page_proc(entry));
+	head = load_acquire(&q->head);
+	while ((uint32_t)(head >> 32) == page_gen(entry) && (uint32_t)head != SHV_HEAD_CLOSED) {
+		store_relaxed(link, (uint32_t)head);
+		CRASH_POINT("chain-linked");
+		if (cas64(&q->head, &head, (head & ~UINT64_C(0xffffffff)) | i)) { /* release; pairs: P-home */
+			probe_owner(tc, page_proc(entry));
+			return;
+		}
+	}
+	for (store_relaxed(link, 0); n--;) {
+		uint32_t next;
+		s = slot_fast(tc->m->base, &tc->m->geo, i);
+		next = load_relaxed(link_of(tc, what_offset(load_relaxed(&s->what)), load_relaxed(&s->word)));
+		object_send_home(tc, i, load_relaxed(&s->word), load_relaxed(&s->what), false);
+		i = next;
+	}
+}
+
+void chain_add(struct shv_tc *tc, uint32_t index, uint32_t *link, uint64_t entry)
+{
+	if (tc->chain.n && tc->chain.entry != entry)
+		chain_push(tc);
+	store_relaxed(link, tc->chain.n ? tc->chain.head : 0);
+	CRASH_POINT("chain-added");
+	if (!tc->chain.n) {
+		tc->chain.entry = entry;
+		tc->chain.tail = index;
+	}
+	tc->chain.head = index;
+	if (++tc->chain.n == CHAIN_MOST)
+		chain_push(tc);
+}
+
 static void quarantine_release(struct shv_tc *tc, uint64_t now)
 {
 	uint32_t done = 0;
@@ -755,6 +806,7 @@ void directory_drain(struct shv_tc *tc)
 
 void directory_flush(struct shv_tc *tc, bool all)
 {
+	chain_push(tc);
 	quarantine_release(tc, all ? UINT64_MAX : now_ns());
 	for (unsigned i = 0; i < SHV_MAG_KEYS; i++)
 		mag_shrink(tc, &tc->mags[i], i / 2, 0);
@@ -823,6 +875,8 @@ void slow_path(struct shv_tc *tc)
 	if (tc->in_hook)
 		return;
 	directory_drain(tc);
+	if (tc->chain.n)
+		chain_push(tc);
 	if (tc->quarantine_n)
 		quarantine_release(tc, now_ns());
 	if (unlikely(load_relaxed(&me->trim) != tc->trim_seen)) {

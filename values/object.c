@@ -356,8 +356,9 @@ void free_with_care(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t index
 	object_send_home(tc, index, gone, what, waiters);
 }
 
-/* On another process's page: LIVE becomes GONE(me), and the slot is pushed on the owner's list. False: nothing was done. */
-static bool free_small_foreign(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t index, uint64_t *header, uint64_t word, uint64_t what)
+/* On another process's page: LIVE becomes GONE(me), and the slot goes on the owner's list, with others. False: nothing was done. */
+static bool free_small_foreign(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t index, uint64_t *header, uint64_t word, uint64_t what,
+			       uint64_t entry)
 {
 	const uint32_t gone = (uint32_t)slot_word(SHV_SLOT_GONE, tc->proc, 0, 0, 0);
 	uint64_t next = (slot_with(word, SHV_SLOT_GONE, tc->proc)) + (UINT64_C(1) << SHV_SLOT_GEN_SHIFT), *lock = header - 1, w, seq;
@@ -378,21 +379,26 @@ static bool free_small_foreign(struct shv_tc *tc, struct shv_slot_shm *slot, uin
 		fence_after_rmw();
 		CRASH_POINT("free-withdrawn-foreign");
 	}
-	if (unlikely(load_relaxed(header) & SHV_HDR_NAMED)) /* pairs: P-named */
+	if (unlikely(header_flags(header) & HEADER_NAMED)) /* pairs: P-named */
 		name_forget(tc, index | (uint64_t)(slot_gen(next) - 1) << 32);
-	tell_watchers(tc, slot, header);
+	if (unlikely(header_flags(header) & HEADER_WATCHED)) /* pairs: P-watch */
+		tell_watchers(tc, slot, header);
 	store_relaxed(&tc->thread->freed, tc->thread->freed + 1);
 	PROBE2(free, header + 1, index);
-	object_send_home(tc, index, next, what, waiters);
+	if (likely(!waiters && page_state(entry) == SHV_PG_OWNED && page_proc(entry) <= tc->m->geo.last_process && !tc->in_hook))
+		chain_add(tc, index, (uint32_t *)(void *)(header + 1), entry);
+	else
+		object_send_home(tc, index, next, what, waiters);
 	return true;
 }
 
 bool free_small_other(struct shv_tc *tc, void *p, unsigned policy, uint32_t index, struct shv_slot_shm *slot, uint64_t word, uint64_t what)
 {
 	const uint32_t shape = (uint32_t)slot_word(SHV_SLOT_LIVE, 0, SMALL_CLASS(policy), SMALL_LEAD(policy), 0);
+	uint64_t entry = load_acquire(&tc->pages[what_offset(what) >> SHV_PAGE_SHIFT]);
 
 	if (((uint32_t)word & ~(uint32_t)(SHV_SLOT_PROC_MASK << SHV_SLOT_PROC_SHIFT)) != shape || slot_gen(word) >= SHV_SLOT_GEN_MAX - 1 ||
-	    load_acquire(&tc->page_map[(what_offset(what) - tc->data_off) >> SHV_PAGE_SHIFT]) == tc->own)
+	    entry == tc->own)
 		return false;
-	return free_small_foreign(tc, slot, index, (uint64_t *)p - 1, word, what);
+	return free_small_foreign(tc, slot, index, (uint64_t *)p - 1, word, what, entry);
 }
