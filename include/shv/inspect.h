@@ -55,7 +55,7 @@ struct shv_stat {
 	uint64_t locks;           /* lock objects, freed ones that are still used included */
 	uint64_t parts;           /* texts and names, which belong to objects */
 	uint64_t held;            /* slots reserved in caches or under construction */
-	uint64_t going;           /* slots withdrawn, on their way to their owner */
+	uint64_t going;           /* slots withdrawn, on their way to their owner; up to 31 small ones may wait in a thread for its next slow path */
 	uint64_t slots;           /* directory slots in all */
 	uint64_t names;           /* published names */
 	uint64_t pages;           /* pages of the pool up to its present end */

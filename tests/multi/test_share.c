@@ -490,6 +490,115 @@ START_TEST(attaching_to_a_million_values_costs_what_an_empty_arena_costs)
 }
 END_TEST
 
+/* ---- small objects of others, freed by a process that lives on ---------------------------------------- */
+
+#define OF_EACH 101u /* more than three pushes' worth */
+#define UNDER_WAY 31u /* what a thread may keep that was freed and is not on its owner's list yet */
+
+struct foreigners {
+	shv_arena *a;
+	uint64_t ref[2][OF_EACH]; /* of two owners */
+	struct gate made, step, done;
+	bool in_turn;             /* freed now of the one, now of the other */
+	bool by_thread;           /* by a thread, which ends; else the process trims */
+};
+
+/* Recursive and raw, in turn. */
+static void make_small(shv_arena *a, uint64_t ref[OF_EACH])
+{
+	for (unsigned i = 0; i < OF_EACH; i++) {
+		void *p = i % 2 ? shv_raw_new(a, SHV_LONG, NULL) : (void *)SHV_VALUE(a, long, 1);
+		NEED(p, "make");
+		ref[i] = shv_ref_of(p);
+	}
+}
+
+static void free_small(shv_arena *a, uint64_t ref, unsigned i)
+{
+	NEED((i % 2 ? shv_raw_free(shv_deref(a, ref)) : shv_value_free(shv_deref(a, ref))) == 0, "free");
+}
+
+static int second_owner(void *arg)
+{
+	struct foreigners *f = arg;
+
+	make_small(f->a, f->ref[1]);
+	gate_add(&f->made, 1);
+	gate_wait(&f->step, 2);
+	NEED(shv_arena_trim(f->a) == 0, "trim"); /* the freer has handed over everything */
+	gate_add(&f->done, 1);
+	gate_wait(&f->step, 3);
+	return 0;
+}
+
+static void *free_all_foreign(void *arg)
+{
+	struct foreigners *f = arg;
+
+	for (unsigned k = 0; k < 2 * OF_EACH; k++) {
+		unsigned owner = f->in_turn ? k % 2 : k / OF_EACH, i = f->in_turn ? k / 2 : k % OF_EACH;
+		free_small(f->a, f->ref[owner][i], i);
+	}
+	return NULL;
+}
+
+static int frees_foreign(void *arg)
+{
+	struct foreigners *f = arg;
+	pthread_t thread;
+
+	gate_wait(&f->made, 1);
+	if (f->by_thread)
+		NEED(!pthread_create(&thread, NULL, free_all_foreign, f) && !pthread_join(thread, NULL), "thread");
+	else
+		free_all_foreign(f);
+	gate_add(&f->done, 1);
+	gate_wait(&f->step, 1);
+	NEED(f->by_thread || shv_arena_trim(f->a) == 0, "trim");
+	gate_add(&f->done, 1);
+	gate_wait(&f->step, 3);
+	return 0;
+}
+
+START_TEST(what_a_living_process_frees_of_others_goes_home)
+{
+	struct foreigners *f = shared_memory(sizeof(*f));
+	struct shv_stat before, st;
+	pid_t owner, freer;
+
+	f->a = new_arena("foreign", 0);
+	f->in_turn = _i % 2;
+	f->by_thread = _i / 2;
+	ck_assert_int_eq(shv_raw_free(shv_raw_new(f->a, SHV_LONG, NULL)), 0);
+	ck_assert_int_eq(shv_arena_trim(f->a), 0);
+	before = stat_of(f->a);
+	make_small(f->a, f->ref[0]);
+	owner = start(second_owner, f);
+	freer = start(frees_foreign, f);
+	gate_wait(&f->done, 1);
+	ck_assert_int_eq(shv_arena_trim(f->a), 0); /* takes what is on our list */
+	st = stat_of(f->a);
+	ck_assert_uint_eq(st.objects, 0);
+	ck_assert_uint_le(st.going, UNDER_WAY + OF_EACH); /* those of the other owner, which does nothing */
+	need_sound(f->a, "while some are under way");
+	gate_add(&f->step, 1);
+	gate_wait(&f->done, 2);
+	gate_add(&f->step, 1);
+	gate_wait(&f->done, 3);
+	ck_assert_int_eq(shv_arena_trim(f->a), 0);
+	st = stat_of(f->a);
+	ck_assert_uint_eq(st.objects, 0);
+	ck_assert_uint_eq(st.going, 0);
+	ck_assert_uint_le(pages_used(&st), 2 * pages_used(&before)); /* each owner's reserve */
+	need_sound(f->a, "when all are at home");
+	gate_add(&f->step, 1);
+	ck_assert_int_eq(finish(freer), 0);
+	ck_assert_int_eq(finish(owner), 0);
+	ck_assert_int_eq(shv_arena_detach(f->a), 0);
+	shared_release(f, sizeof(*f));
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	Suite *suite = suite_create("share");
@@ -498,6 +607,7 @@ int main(int argc, char **argv)
 	if (argc == 5 && !strcmp(argv[1], "cost"))
 		return cost_main(argv + 2);
 	tcase_add_loop_test(exchange, values_freed_by_others_leave_nothing_behind, 0, WAYS_TO_LEAVE);
+	tcase_add_loop_test(exchange, what_a_living_process_frees_of_others_goes_home, 0, 4);
 	tcase_set_timeout(exchange, 120);
 	suite_add_tcase(suite, exchange);
 	tcase_add_test(million, attaching_to_a_million_values_costs_what_an_empty_arena_costs);
