@@ -501,9 +501,22 @@ static inline uint32_t object_publish(struct shv_tc *tc, struct shv_slot_shm *sl
  */
 int object_withdraw(struct shv_tc *tc, struct shv_object *o) HIDDEN;
 void object_send_home(struct shv_tc *tc, uint32_t index, uint64_t word, uint64_t what, bool wait) HIDDEN;
-/* For a withdrawn small object on a page that `entry` says is another living process's; link: where such a list goes on. */
-void chain_add(struct shv_tc *tc, uint32_t index, uint32_t *link, uint64_t entry) HIDDEN;
+#define CHAIN_MOST 32u /* small objects of another process that one push takes to its list */
+void chain_begin(struct shv_tc *tc, uint32_t index, uint32_t *link, uint64_t entry) HIDDEN;
 void chain_push(struct shv_tc *tc) HIDDEN; /* what was added goes on its owner's list now */
+/* For a withdrawn small object on a page that `entry` says is another living process's; link: where such a list goes on. */
+static inline void chain_add(struct shv_tc *tc, uint32_t index, uint32_t *link, uint64_t entry)
+{
+	if (unlikely(!tc->chain.n) || unlikely(tc->chain.entry != entry)) {
+		chain_begin(tc, index, link, entry);
+		return;
+	}
+	store_relaxed(link, tc->chain.head);
+	CRASH_POINT("chain-added");
+	tc->chain.head = index;
+	if (unlikely(++tc->chain.n == CHAIN_MOST))
+		chain_push(tc);
+}
 void directory_drain(struct shv_tc *tc) HIDDEN;                             /* blocks that others freed, sweep and trim requests */
 void directory_flush(struct shv_tc *tc, bool all) HIDDEN;                   /* magazines and slot cache back */
 void directory_release_chunks(struct shv_tc *tc) HIDDEN;                    /* chunks without a used slot go back */

@@ -31,7 +31,6 @@
 #define MAG_ENTRIES_MOST 131072u
 #define FILL_MOST 32u
 #define FOREIGN_PROBE 64u /* pushes to others between looks at whether they live */
-#define CHAIN_MOST 32u    /* small objects of another that one push takes to its list */
 
 static uint64_t own_page(const struct shv_tc *tc)
 {
@@ -656,19 +655,14 @@ void chain_push(struct shv_tc *tc)
 	}
 }
 
-void chain_add(struct shv_tc *tc, uint32_t index, uint32_t *link, uint64_t entry)
+void chain_begin(struct shv_tc *tc, uint32_t index, uint32_t *link, uint64_t entry)
 {
-	if (tc->chain.n && tc->chain.entry != entry)
-		chain_push(tc);
-	store_relaxed(link, tc->chain.n ? tc->chain.head : 0);
-	CRASH_POINT("chain-added");
-	if (!tc->chain.n) {
-		tc->chain.entry = entry;
-		tc->chain.tail = index;
-	}
-	tc->chain.head = index;
-	if (++tc->chain.n == CHAIN_MOST)
-		chain_push(tc);
+	chain_push(tc);
+	store_relaxed(link, 0);
+	CRASH_POINT("chain-begun");
+	tc->chain.entry = entry;
+	tc->chain.head = tc->chain.tail = index;
+	tc->chain.n = 1;
 }
 
 static void quarantine_release(struct shv_tc *tc, uint64_t now)

@@ -245,7 +245,8 @@ static inline __attribute__((always_inline)) bool small_take_for_good(struct shv
 }
 
 /* What free_small() does not know: an object of another process, or none at all. */
-bool free_small_other(struct shv_tc *tc, void *p, unsigned policy, uint32_t index, struct shv_slot_shm *slot, uint64_t word, uint64_t what) HIDDEN;
+bool free_raw_foreign(struct shv_tc *tc, void *p, uint32_t index, struct shv_slot_shm *slot, uint64_t word, uint64_t what) HIDDEN;
+bool free_locked_foreign(struct shv_tc *tc, void *p, uint32_t index, struct shv_slot_shm *slot, uint64_t word, uint64_t what) HIDDEN;
 
 static inline __attribute__((always_inline)) bool free_small(void *p, unsigned kind, unsigned policy)
 {
@@ -267,7 +268,7 @@ static inline __attribute__((always_inline)) bool free_small(void *p, unsigned k
 	/* Made by a process of this number, on a page that is this process's. A used-up slot is for the long way. */
 	if (unlikely((uint32_t)word != (tc->live | (uint32_t)slot_word(0, 0, SMALL_CLASS(policy), SMALL_LEAD(policy), 0))) ||
 	    unlikely(load_acquire(&tc->pages[block >> (SHV_PAGE_SHIFT - 4)]) != tc->own))
-		return free_small_other(tc, p, policy, i, slot, word, what);
+		return SMALL_LOCKED(policy) ? free_locked_foreign(tc, p, i, slot, word, what) : free_raw_foreign(tc, p, i, slot, word, what);
 	n = mag->n;
 	if (unlikely(slot_gen_now(slot) >= SHV_SLOT_GEN_MAX - 1) || unlikely(n == mag->cap))
 		return false;

@@ -356,49 +356,59 @@ void free_with_care(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t index
 	object_send_home(tc, index, gone, what, waiters);
 }
 
-/* On another process's page: LIVE becomes GONE(me), and the slot goes on the owner's list, with others. False: nothing was done. */
-static bool free_small_foreign(struct shv_tc *tc, struct shv_slot_shm *slot, uint32_t index, uint64_t *header, uint64_t word, uint64_t what,
-			       uint64_t entry)
+/*
+ * Not this process's own: on another's page LIVE becomes GONE(me), and the slot goes on the owner's list, with others. False: nothing was
+ * done, or it is something else.
+ */
+static inline __attribute__((always_inline)) bool free_small_foreign(struct shv_tc *tc, void *p, unsigned policy, uint32_t index,
+								     struct shv_slot_shm *slot, uint64_t word, uint64_t what)
 {
+	const uint32_t proc_bits = (uint32_t)(SHV_SLOT_PROC_MASK << SHV_SLOT_PROC_SHIFT);
 	const uint32_t gone = (uint32_t)slot_word(SHV_SLOT_GONE, tc->proc, 0, 0, 0);
-	uint64_t next = (slot_with(word, SHV_SLOT_GONE, tc->proc)) + (UINT64_C(1) << SHV_SLOT_GEN_SHIFT), *lock = header - 1, w, seq;
+	uint64_t entry = load_acquire(&tc->pages[what_offset(what) >> SHV_PAGE_SHIFT]), next, w, seq;
+	uint64_t *header = (uint64_t *)p - 1, *lock = header - 1;
 	bool waiters = false;
 
-	if (hdr_policy(load_relaxed(header)) == SHV_POL_RECURSIVE) {
-		if (!small_take_for_good(tc, lock, slot, word, gone, &seq))
+	if (unlikely(((uint32_t)word & ~proc_bits) != (uint32_t)slot_word(SHV_SLOT_LIVE, 0, SMALL_CLASS(policy), SMALL_LEAD(policy), 0)) ||
+	    unlikely(slot_gen(word) >= SHV_SLOT_GEN_MAX - 1) || unlikely(entry == tc->own))
+		return false;
+	next = slot_with(word, SHV_SLOT_GONE, tc->proc) + (UINT64_C(1) << SHV_SLOT_GEN_SHIFT);
+	if (SMALL_LOCKED(policy)) {
+		if (unlikely(!small_take_for_good(tc, lock, slot, word, gone, &seq)))
 			return false;
 		w = exchange_acq_rel(lock, (seq + LOCK_SEQ_ONE) | LOCK_OWNER_GONE);
 		fence_compiler();
 		store_relaxed(&tc->thread->held, tc->thread->held - 1);
 		waiters = w & LOCK_WAITERS;
-		if (waiters)
+		if (unlikely(waiters))
 			lock_wake(lock, INT32_MAX);
 	} else {
-		if (!cas64(&slot->word, &word, next))
+		if (unlikely(!cas64(&slot->word, &word, next)))
 			return false;
 		fence_after_rmw();
 		CRASH_POINT("free-withdrawn-foreign");
 	}
-	if (unlikely(header_flags(header) & HEADER_NAMED)) /* pairs: P-named */
-		name_forget(tc, index | (uint64_t)(slot_gen(next) - 1) << 32);
-	if (unlikely(header_flags(header) & HEADER_WATCHED)) /* pairs: P-watch */
+	if (unlikely(header_flags(header))) { /* pairs: P-named; pairs: P-watch */
+		if (load_relaxed(header) & SHV_HDR_NAMED)
+			name_forget(tc, index | (uint64_t)(slot_gen(next) - 1) << 32);
 		tell_watchers(tc, slot, header);
+	}
 	store_relaxed(&tc->thread->freed, tc->thread->freed + 1);
 	PROBE2(free, header + 1, index);
-	if (likely(!waiters && page_state(entry) == SHV_PG_OWNED && page_proc(entry) <= tc->m->geo.last_process && !tc->in_hook))
-		chain_add(tc, index, (uint32_t *)(void *)(header + 1), entry);
-	else
+	if (unlikely(waiters) || unlikely(page_state(entry) != SHV_PG_OWNED) || unlikely(page_proc(entry) > tc->m->geo.last_process) ||
+	    unlikely(tc->in_hook))
 		object_send_home(tc, index, next, what, waiters);
+	else
+		chain_add(tc, index, (uint32_t *)p, entry);
 	return true;
 }
 
-bool free_small_other(struct shv_tc *tc, void *p, unsigned policy, uint32_t index, struct shv_slot_shm *slot, uint64_t word, uint64_t what)
+bool free_raw_foreign(struct shv_tc *tc, void *p, uint32_t index, struct shv_slot_shm *slot, uint64_t word, uint64_t what)
 {
-	const uint32_t shape = (uint32_t)slot_word(SHV_SLOT_LIVE, 0, SMALL_CLASS(policy), SMALL_LEAD(policy), 0);
-	uint64_t entry = load_acquire(&tc->pages[what_offset(what) >> SHV_PAGE_SHIFT]);
+	return free_small_foreign(tc, p, SHV_POL_RAW, index, slot, word, what);
+}
 
-	if (((uint32_t)word & ~(uint32_t)(SHV_SLOT_PROC_MASK << SHV_SLOT_PROC_SHIFT)) != shape || slot_gen(word) >= SHV_SLOT_GEN_MAX - 1 ||
-	    entry == tc->own)
-		return false;
-	return free_small_foreign(tc, slot, index, (uint64_t *)p - 1, word, what, entry);
+bool free_locked_foreign(struct shv_tc *tc, void *p, uint32_t index, struct shv_slot_shm *slot, uint64_t word, uint64_t what)
+{
+	return free_small_foreign(tc, p, SHV_POL_RECURSIVE, index, slot, word, what);
 }
