@@ -167,6 +167,7 @@ struct shv_tc {
 	uint32_t trim_seen;
 	unsigned tcache;            /* jemalloc explicit cache + 1, 0 = none */
 	uint32_t slots_n, quarantine_n;
+	uint32_t away;              /* noted in the process's entry, see note_away() */
 	/* Faulting ahead: the extent that blocks come from, up to where it is backed, and the next step in pages. */
 	uint64_t ahead_at, ahead_end;
 	uint32_t ahead_pages;
@@ -495,6 +496,19 @@ static inline uint32_t object_publish(struct shv_tc *tc, struct shv_slot_shm *sl
 	store_release(&slot->word, slot_word(SHV_SLOT_LIVE, tc->proc, size_class, lead, gen));
 	return gen;
 }
+/*
+ * Before this process makes a slot GONE(me) that may be in another's chunk: from now on its death, or its leaving, is a matter of all
+ * slots, not of those in its own chunks.
+ */
+static inline void note_away(struct shv_tc *tc)
+{
+	if (unlikely(!tc->away)) {
+		tc->away = 1;
+		store_release(&process_at(tc->m->base, &tc->m->geo, tc->proc)->away, 1);
+		CRASH_POINT("away-noted");
+	}
+}
+
 /*
  * Withdraw a LIVE object whose slot word was `word` (CAS to GONE(me), generation + 1), then bring block and slot home: own
  * magazine, owner's list, or the orphan path. -ESTALE if somebody was faster. quarantine: keep the block out of use for a second.

@@ -145,9 +145,9 @@ static bool read_name(struct check *c, uint64_t slot, const struct shv_slot_shm 
 	uint64_t off = what_offset(s->what) + slot_lead(s->word) + SHV_HEADER_SIZE,
 		 size = class_size(slot_class(s->word));
 	size_t head = offsetof(struct shv_name_shm, text);
-	struct {
+	union {
+		char bytes[sizeof(struct shv_name_shm) + SHV_NAME_MAX + 1];
 		struct shv_name_shm n;
-		char rest[SHV_NAME_MAX + 1];
 	} buf;
 
 	if (off < c->g->data_off || !check_read(c, off, &buf, sizeof(buf)))
@@ -161,7 +161,7 @@ static bool read_name(struct check *c, uint64_t slot, const struct shv_slot_shm 
 			    ULL(slot), n->len);
 		return false;
 	}
-	memcpy(n->text, (char *)&buf + head, n->len + 1);
+	memcpy(n->text, buf.bytes + head, n->len + 1);
 	if (strnlen(n->text, n->len + 1) != n->len) {
 		check_found(c, slot, s->word, n->len, "name in slot %llu: does not end after its %u bytes",
 			    ULL(slot), n->len);

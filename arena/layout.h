@@ -195,7 +195,7 @@ struct shv_process_shm {
 	uint64_t pid_namespace;
 	uint64_t attached;       /* CLOCK_REALTIME, ns */
 	int32_t pid;
-	uint32_t spare0;
+	uint32_t away;           /* it has, or had, withdrawn objects whose slots are in others' chunks: recovery must look everywhere. atomic */
 	char command[16];
 	/* Requests and counts. atomic */
 	uint32_t sweep;          /* collect LOST slots on your pages; set by recovery */

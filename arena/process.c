@@ -77,19 +77,21 @@ enum shv_liveness member_probe(struct shv_member *m, uint32_t slot)
 	return fd < 0 ? LIVENESS_UNKNOWN : process_probe(fd, slot);
 }
 
-/* Fields of /proc/PATH/stat after the command, which may contain anything: field 22 is the start time. */
-uint64_t process_start_time(pid_t pid)
+#define SELF_STAT "/proc/self/stat" /* not by number: /proc may be that of another pid namespace, where ours is somebody else's */
+
+/*
+ * /proc/PATH/stat: field 2 is the command, in parentheses, which may itself contain anything; field 22 the start time. command: where
+ * it goes, zeros behind it; NULL: nowhere.
+ */
+static uint64_t read_stat(const char *path, char *command, size_t size)
 {
-	char path[40], text[512], *p;
+	char text[512], *p, *open_;
 	unsigned long long start = 0;
 	ssize_t n;
-	int fd;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	if (pid)
-		snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	else /* /proc may be that of another pid namespace, where our number is somebody else's */
-		memcpy(path, "/proc/self/stat", sizeof("/proc/self/stat"));
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (command)
+		memset(command, 0, size);
 	if (fd < 0)
 		return 0;
 	n = read(fd, text, sizeof(text) - 1);
@@ -98,11 +100,23 @@ uint64_t process_start_time(pid_t pid)
 		return 0;
 	text[n] = 0;
 	p = strrchr(text, ')');
+	open_ = strchr(text, '(');
+	if (command && p && open_ && open_ < p)
+		memcpy(command, open_ + 1, (size_t)(p - open_ - 1) < size ? (size_t)(p - open_ - 1) : size - 1);
 	for (int field = 2; p && field < 22; field++)
 		p = strchr(p + 1, ' ');
 	if (p)
 		start = strtoull(p, NULL, 10);
 	return start;
+}
+
+uint64_t process_start_time(pid_t pid)
+{
+	char path[40] = SELF_STAT;
+
+	if (pid)
+		snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	return read_stat(path, NULL, 0);
 }
 
 static uint64_t own_pid_namespace(void)
@@ -140,22 +154,13 @@ static void unlock_byte(int own, uint32_t slot)
 static void fill_entry(struct shv_process_shm *p, uint32_t gen)
 {
 	struct timespec now;
-	int fd = open("/proc/self/comm", O_RDONLY | O_CLOEXEC);
-	ssize_t n = 0;
 
-	memset(p->command, 0, sizeof(p->command));
-	if (fd >= 0) {
-		n = read(fd, p->command, sizeof(p->command) - 1);
-		close(fd);
-	}
-	if (n > 0 && p->command[n - 1] == '\n')
-		p->command[n - 1] = 0;
 	clock_gettime(CLOCK_REALTIME, &now);
 	p->pid = getpid();
-	p->start_time = process_start_time(0);
+	p->start_time = read_stat(SELF_STAT, p->command, sizeof(p->command));
 	p->pid_namespace = own_pid_namespace();
 	p->attached = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-	p->sweep = p->trim = p->slots_freed = 0;
+	p->sweep = p->trim = p->slots_freed = p->away = 0;
 	p->created = p->freed = 0;
 	store_release(&p->head, (uint64_t)gen << 32);
 }

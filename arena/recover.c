@@ -38,6 +38,7 @@ struct recovery {
 	struct shv_member *m;
 	uint32_t q, gen;
 	bool locks;             /* some thread of q holds, or may hold, a lock */
+	bool again;             /* a recoverer died at this before */
 	uint64_t pages;         /* of the pool when we began */
 	uint16_t *count;        /* blocks that begin or end on each page of q */
 	struct run *interior;   /* of blocks that span pages */
@@ -255,14 +256,32 @@ static bool visit_text(struct recovery *r, struct shv_slot_shm *s, uint32_t inde
 	return true;
 }
 
+/*
+ * q's objects have their slots in q's chunks, also those that it was making or keeps in magazines. What else may say its number: objects of
+ * others that it withdrew (it noted that in its entry before), texts that it handled, locks that it holds, and what a recoverer left that died.
+ */
+static bool only_its_chunks(const struct recovery *r)
+{
+	return !r->again && !r->locks && !load_relaxed(&super_of(r->m->base)->texts) &&
+	       !load_acquire(&process_at(r->m->base, &r->m->geo, r->q)->away);
+}
+
+static bool is_its_chunk(const struct recovery *r, uint32_t c)
+{
+	uint32_t page = SHV_CHUNK_PAGE(load_acquire(chunk_entry(r->m->base, &r->m->geo, c)));
+
+	return page && page < r->pages && load_acquire(page_entry(r->m->base, &r->m->geo, page)) == page_make(SHV_PG_SLOTS, r->q, 0, r->gen);
+}
+
 static bool for_slots(struct recovery *r, bool (*f)(struct recovery *, struct shv_slot_shm *, uint32_t))
 {
 	const struct shv_geo *g = &r->m->geo;
 	uint32_t high = chunks_high(r->m->base, g);
+	bool few = only_its_chunks(r);
 
 	for (uint32_t c = 1; c < high; c++) {
 		uint32_t first = c * SHV_SLOTS_PER_CHUNK;
-		struct shv_slot_shm *s = slot_checked(r->m->base, g, first);
+		struct shv_slot_shm *s = few && !is_its_chunk(r, c) ? NULL : slot_checked(r->m->base, g, first);
 		for (uint32_t i = 0; s && i < SHV_SLOTS_PER_CHUNK; i++)
 			if (!f(r, &s[i], first + i))
 				return false;
@@ -619,6 +638,8 @@ static int recover_locked(struct shv_member *m, uint32_t q, bool self, struct sh
 		in->closed = 0;
 		CRASH_POINT("recover-intent");
 		store_release(&in->active, SHV_REC_PROCESS);
+	} else {
+		r.again = true;
 	}
 	CRASH_POINT("recover-active");
 	rc = put_in_order(&r);
@@ -718,7 +739,7 @@ static bool visit_locks(struct recovery *r, struct shv_slot_shm *s, uint32_t ind
 
 static void recover_threads(struct shv_member *m, struct shv_recovery *out)
 {
-	struct recovery r = { .m = m }; /* gen 0: any ENDED thread */
+	struct recovery r = { .m = m, .locks = true }; /* gen 0: any ENDED thread */
 	uint32_t high = load_acquire(&super_of(m->base)->threads_high), ended = 0;
 
 	if (high > m->geo.max_threads)
@@ -846,6 +867,8 @@ void recover_reap_locks(struct shv_member *m)
 	}
 out:
 	sys_unlock(m, RANK_RECOVERY);
+	if (c.n)
+		note_away(tc);
 	for (size_t i = 0; i < c.n; i++) {
 		struct shv_slot_shm *s = slot_fast(m->base, &m->geo, c.slots[i]);
 		uint64_t w = c.words[i], next = slot_with(w, SHV_SLOT_GONE, tc->proc) + (UINT64_C(1) << SHV_SLOT_GEN_SHIFT);

@@ -513,6 +513,7 @@ static bool part_remove(struct shv_tc *tc, const struct name_table *t, uint64_t 
 	for (uint64_t k = 0, j = hash & t->mask; k <= t->mask && t->e[j]; k++, j = (j + 1) & t->mask)
 		if (t->e[j] == ((uint64_t)hash << 32 | slot))
 			other = j;
+	note_away(tc);
 	name_intent(m)->writes = 0;
 	put_word(m, &t->e[i], SHV_NAME_TOMB);
 	if (other != UINT64_MAX)

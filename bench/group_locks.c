@@ -117,10 +117,53 @@ static void make_shared(void)
 	need(value != NULL, "%s", shv_errmsg());
 }
 
+/* ---- two values, a process each ------------------------------------------------------------------------------- */
+
+static void add_own_before(int side, void *ctx)
+{
+	for (long i = 0; i < INCREMENTS / 20; i++)
+		shv_add(((shv_value **)ctx)[side], 1, NULL);
+}
+static void add_own(int side, void *ctx)
+{
+	for (long i = 0; i < INCREMENTS; i++)
+		shv_add(((shv_value **)ctx)[side], 1, NULL);
+}
+
+/* Two whose locks lie in one cache line, or in none that anything else lies in. */
+static void neighbours(const char *name, shv_lockspec lock, bool one_line)
+{
+	enum { TRIES = 100 };
+	shv_value *all[TRIES], *v[2] = { NULL, NULL };
+	double t;
+	int n = 0;
+
+	for (; n < TRIES && !v[1]; n++) {
+		all[n] = shv_value_new(shv_arena_now, SHV_LONG, NULL, lock);
+		need(all[n] != NULL, "%s", shv_errmsg());
+		for (int k = 0; k < n; k++)
+			if (((uintptr_t)all[k] - 16) / 64 == ((uintptr_t)all[n] - 16) / 64 || !one_line) {
+				v[0] = all[k];
+				v[1] = all[n];
+			}
+	}
+	need(v[1] != NULL, "no two values in one cache line");
+	t = two_sides(false, 2, add_own_before, add_own, v);
+	for (int k = 0; k < 2; k++)
+		need(SHV_LOAD(v[k], long) == INCREMENTS + INCREMENTS / 20, "%s: increments were lost", name);
+	record("neighbours", name, t / (2.0 * INCREMENTS));
+	while (n--)
+		need(!shv_value_free(all[n]), "%s", shv_errmsg());
+}
+
 void group_locks(void)
 {
 	if (!shared)
 		make_shared();
+	for (int pass = 0; pass < passes; pass++) {
+		neighbours("libshv, in one cache line", SHV_RECURSIVE, true);
+		neighbours("libshv, shv_aligned()", shv_aligned(SHV_RECURSIVE), false);
+	}
 	for (int pass = 0; pass < passes; pass++)
 		for (size_t k = 0; k < WAYS; k++) {
 			bool boost = ways[k].add == under_boost;

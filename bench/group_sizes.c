@@ -188,7 +188,7 @@ void group_names(void)
 
 static double *answers;
 
-/* In a process of its own that first ends the membership that it has from its parent; answers[0]: attach, [1]: and one value. */
+/* In a process of its own that first ends the membership that it has from its parent; answers[0]: attach, [1]: and one value, [2]: detach. */
 static void attach_once(shv_arena *inherited, int fd)
 {
 	int status;
@@ -205,7 +205,9 @@ static void attach_once(shv_arena *inherited, int fd)
 		need(a != NULL, "%s", shv_errmsg());
 		make(a, false, 1);
 		answers[1] = spent_ns() - t;
+		t = spent_ns();
 		need(!shv_arena_detach(a), "%s", shv_errmsg());
+		answers[2] = spent_ns() - t;
 		_exit(0);
 	}
 	need(waitpid(pid, &status, 0) == pid && !status, "attaching failed");
@@ -224,6 +226,7 @@ void group_attach(void)
 			attach_once(a, fd);
 			record("attach", named("libshv, %s values", n), answers[0] / 1000);
 			record("attach and make", named("libshv, %s values", n), answers[1] / 1000);
+			record("detach", named("libshv, %s values", n), answers[2] / 1000);
 		}
 		close(fd);
 		need(!shv_arena_detach(a), "%s", shv_errmsg());

@@ -482,7 +482,7 @@ static int check_policy(shv_arena *a, const shv_lockspec *s, unsigned *policy, c
 
 int lockspec_check(shv_arena *a, const shv_lockspec *s, unsigned *policy, uint64_t *link, const struct shv_lock_policy **ops, const char *who)
 {
-	if (unlikely(s->flags))
+	if (unlikely(s->flags & ~SHV_LOCK_ALIGNED))
 		return fail(-EINVAL, "%s: lock: flags are %#x: make the parameter with SHV_RECURSIVE or one of its kin", who, s->flags);
 	switch (s->kind) {
 	case SHV_LOCK_DEFAULT:

@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+#define LINE 64u            /* shv_aligned(): bytes of a cache line */
 #define LARGE (256u << 10) /* zeroed by giving the pages back rather than by writing */
 
 static size_t up(size_t x, size_t to)
@@ -50,6 +51,10 @@ static int shape_of(const struct object_plan *p, unsigned policy, const struct s
 	else if (__builtin_mul_overflow(p->type ? p->type->size : 8, p->n, &s->payload) || s->payload > SHV_MAX_CAPACITY)
 		return fail(-EOVERFLOW, "%s: n is %zu: so many items of %zu bytes are more than memory", p->who, p->n, p->type->size);
 	s->block = s->lead + SHV_HEADER_SIZE + (s->payload < 8 ? 8 : s->payload);
+	if (p->lock && p->lock->flags & SHV_LOCK_ALIGNED) {
+		s->align = align < LINE ? LINE : align;
+		s->block = up(s->block, LINE);
+	}
 	if (s->block > p->a->m->geo.capacity)
 		return fail(-ENOSPC, "%s: %zu bytes are more than the arena's capacity", p->who, s->block);
 	return 0;
@@ -309,6 +314,8 @@ int object_free(void *p, unsigned kinds, const char *who)
 		if (unlikely(r))
 			return r;
 	}
+	if (load_acquire(&tc->pages[what_offset(o.what) >> SHV_PAGE_SHIFT]) != tc->own)
+		note_away(tc);
 	CRASH_POINT("free-locked");
 	if (unlikely(object_withdraw(tc, &o))) {
 		if (t.policy != SHV_POL_RAW)
@@ -372,6 +379,7 @@ static inline __attribute__((always_inline)) bool free_small_foreign(struct shv_
 	if (unlikely(((uint32_t)word & ~proc_bits) != (uint32_t)slot_word(SHV_SLOT_LIVE, 0, SMALL_CLASS(policy), SMALL_LEAD(policy), 0)) ||
 	    unlikely(slot_gen(word) >= SHV_SLOT_GEN_MAX - 1) || unlikely(entry == tc->own))
 		return false;
+	note_away(tc);
 	next = slot_with(word, SHV_SLOT_GONE, tc->proc) + (UINT64_C(1) << SHV_SLOT_GEN_SHIFT);
 	if (SMALL_LOCKED(policy)) {
 		if (unlikely(!small_take_for_good(tc, lock, slot, word, gone, &seq)))

@@ -794,14 +794,69 @@ START_TEST(what_is_no_lock_object_is_not_shared)
 }
 END_TEST
 
+/* The cache lines of an object: from its length or lock, if it has these, to its last byte. */
+struct lines {
+	uintptr_t first, last;
+	bool alone;
+};
+
+static struct lines lines_of(const void *p, size_t before, size_t size, bool alone)
+{
+	return (struct lines){ ((uintptr_t)p - 8 - before) / 64, ((uintptr_t)p + size - 1) / 64, alone };
+}
+
+START_TEST(aligned_objects_share_no_cache_line)
+{
+	enum { ROUNDS = 50, EACH = 6 };
+	static struct lines l[ROUNDS * EACH];
+	struct shv_value_info info = { .size = sizeof(info) };
+	shv_lockspec spec = plain_lockspec((unsigned)_i), apart = shv_aligned(spec);
+	const size_t lock = _i < 3 ? 8 : 0;
+	size_t n = 0;
+
+	for (unsigned k = 0; k < ROUNDS; k++) {
+		size_t items = 1 + k * 7 % 90;
+		shv_value *v = made(shv_value_new(arena, SHV_LONG, &(long){ k }, apart)), *small = made(shv_value_new(arena, SHV_CHAR, "c", apart));
+		shv_value *array = made(shv_array_new(arena, SHV_SHORT, items, NULL, apart)), *text = made(shv_string_new(arena, "text", apart));
+
+		ck_assert_int_eq(SHV_LOAD(v, long), k);
+		ck_assert_int_eq(SHV_LOAD(small, char), 'c');
+		assert_ok(shv_add(v, 1, NULL));
+		l[n++] = lines_of(v, lock, sizeof(long), true);
+		l[n++] = lines_of(small, lock, 1, true);
+		l[n++] = lines_of(array, lock + 8, items * sizeof(short), true);
+		l[n++] = lines_of(text, lock, 16, true);
+		l[n++] = lines_of(made(shv_value_new(arena, SHV_LONG, NULL, spec)), lock, sizeof(long), false);
+		l[n++] = lines_of(made(shv_raw_new(arena, SHV_LONG, NULL)), 0, sizeof(long), false);
+		assert_ok(shv_value_describe(arena, shv_ref_of(v), &info));
+		ck_assert_uint_eq(info.lock, apart.kind); /* the flag is of the place, not of the policy */
+		if (k % 3 == 0) { /* what is made in the place of one that was freed */
+			assert_ok(shv_value_free(v));
+			assert_ok(shv_value_free(array));
+			l[n - 6] = l[n - 1];
+			l[n - 4] = l[n - 1];
+		}
+	}
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < i; k++)
+			if ((l[i].alone || l[k].alone) && (l[i].alone != l[k].alone || l[i].first != l[k].first))
+				ck_assert_msg(l[i].last < l[k].first || l[k].last < l[i].first, "objects %zu and %zu share a line", k, i);
+	need_sound(arena, "with aligned objects");
+}
+END_TEST
+
 START_TEST(lock_parameters_that_make_no_sense_are_refused)
 {
 	shv_lockspec spec = SHV_PLAIN;
 
 	ck_assert_uint_eq(sizeof(shv_lockspec), 24);
-	spec.flags = 1;
-	assert_refused_null(SHV_VALUE(arena, int, 1, spec), EINVAL);
-	assert_refused_null(shv_lock_new(arena, spec), EINVAL);
+	for (uint32_t flag = 1; flag; flag <<= 1) {
+		if (flag == SHV_LOCK_ALIGNED)
+			continue;
+		spec.flags = flag;
+		assert_refused_null(SHV_VALUE(arena, int, 1, spec), EINVAL);
+		assert_refused_null(shv_lock_new(arena, spec), EINVAL);
+	}
 	spec.flags = 0;
 	for (uint32_t kind = 7; kind; kind = kind < 100 ? kind + 1 : kind << 1) {
 		spec.kind = kind;
@@ -1046,6 +1101,7 @@ int main(void)
 	tcase_add_loop_test(tc, values_that_share_a_lock_are_locked_together, 0, LOCKS);
 	tcase_add_loop_test(tc, freed_lock_serves_its_values_until_the_last_has_gone, 0, LOCKS);
 	tcase_add_test(tc, what_is_no_lock_object_is_not_shared);
+	tcase_add_loop_test(tc, aligned_objects_share_no_cache_line, 0, 4);
 	tcase_add_test(tc, lock_parameters_that_make_no_sense_are_refused);
 
 	tc = arena_case(suite, "peek");
