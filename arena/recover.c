@@ -38,7 +38,6 @@ struct recovery {
 	struct shv_member *m;
 	uint32_t q, gen;
 	bool locks;             /* some thread of q holds, or may hold, a lock */
-	bool again;             /* a recoverer died at this before */
 	uint64_t pages;         /* of the pool when we began */
 	uint16_t *count;        /* blocks that begin or end on each page of q */
 	struct run *interior;   /* of blocks that span pages */
@@ -258,11 +257,12 @@ static bool visit_text(struct recovery *r, struct shv_slot_shm *s, uint32_t inde
 
 /*
  * q's objects have their slots in q's chunks, also those that it was making or keeps in magazines. What else may say its number: objects of
- * others that it withdrew (it noted that in its entry before), texts that it handled, locks that it holds, and what a recoverer left that died.
+ * others that it withdrew (it noted that in its entry before), texts that it handled, locks that it holds. A repetition finds chunks
+ * given away only once all pages are in order.
  */
 static bool only_its_chunks(const struct recovery *r)
 {
-	return !r->again && !r->locks && !load_relaxed(&super_of(r->m->base)->texts) &&
+	return !r->locks && !load_relaxed(&super_of(r->m->base)->texts) &&
 	       !load_acquire(&process_at(r->m->base, &r->m->geo, r->q)->away);
 }
 
@@ -638,8 +638,6 @@ static int recover_locked(struct shv_member *m, uint32_t q, bool self, struct sh
 		in->closed = 0;
 		CRASH_POINT("recover-intent");
 		store_release(&in->active, SHV_REC_PROCESS);
-	} else {
-		r.again = true;
 	}
 	CRASH_POINT("recover-active");
 	rc = put_in_order(&r);
