@@ -10,11 +10,18 @@
 
 #define MANY 40
 #include "fault/scenarios.h"
+#include "support/sanitized.h"
 
 #include <linux/futex.h>
 #include <sched.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+
+/* Before which instructions: all with SHV_SLOW, usually each n-th; each round takes a sanitizer, whose processes are large, twenty times as long. */
+static unsigned long every(unsigned long n, unsigned long rarer)
+{
+	return getenv("SHV_SLOW") ? 1 : SANITIZED ? n * rarer : n;
+}
 
 static void fresh(struct stage *s)
 {
@@ -254,7 +261,7 @@ static bool taken_meanwhile(int (*act)(struct stage *), unsigned long i)
 START_TEST(a_lock_goes_to_one_of_two_that_found_its_owner_dead)
 {
 	int (*act)(struct stage *) = intruders[_i];
-	unsigned long n = length_until_taken(act), done = 0, stride = getenv("SHV_SLOW") ? 1 : 5;
+	unsigned long n = length_until_taken(act), done = 0, stride = every(5, 3);
 
 	for (unsigned long i = n > 150 ? n - 150 : 0; i <= n; i += stride)
 		done += taken_meanwhile(act, i);
@@ -357,7 +364,7 @@ static bool number_reused_meanwhile(unsigned long i)
 
 START_TEST(a_lock_is_not_taken_from_a_new_thread_with_the_number_of_the_dead)
 {
-	unsigned long n = length_until_taken(takes_it), done = 0, stride = getenv("SHV_SLOW") ? 1 : 5;
+	unsigned long n = length_until_taken(takes_it), done = 0, stride = every(5, 3);
 
 	for (unsigned long i = n > 150 ? n - 150 : 0; i <= n; i += stride)
 		done += number_reused_meanwhile(i);
@@ -485,7 +492,7 @@ static bool slot_reused_before_push(unsigned long i)
 
 START_TEST(a_freer_does_not_push_on_the_list_of_whoever_has_the_process_slot_now)
 {
-	unsigned long n = length_until_pushed(), done = 0, stride = getenv("SHV_SLOW") ? 1 : 2;
+	unsigned long n = length_until_pushed(), done = 0, stride = every(2, 3);
 
 	for (unsigned long i = n > 60 ? n - 60 : 0; i <= n; i += stride)
 		done += slot_reused_before_push(i);
@@ -539,7 +546,7 @@ static bool freer_killed_before_push(unsigned long i)
 
 START_TEST(a_block_whose_freer_was_killed_before_its_push_is_used_once)
 {
-	unsigned long n = length_until_pushed(), done = 0, stride = getenv("SHV_SLOW") ? 1 : 3;
+	unsigned long n = length_until_pushed(), done = 0, stride = every(3, 3);
 
 	for (unsigned long i = n > 150 ? n - 150 : 0; i <= n; i += stride)
 		done += freer_killed_before_push(i);
@@ -611,7 +618,7 @@ static bool block_reused_meanwhile(unsigned long i, unsigned long *n)
 
 START_TEST(a_lock_is_not_taken_of_what_lies_in_the_block_of_a_freed_value)
 {
-	unsigned long n, all, done = 0, stride = getenv("SHV_SLOW") ? 1 : 2;
+	unsigned long n, all, done = 0, stride = every(2, 3);
 
 	(void)block_reused_meanwhile(1000000, &all);
 	for (unsigned long i = all > 100 ? all - 100 : 0; i <= all; i += stride)
@@ -819,7 +826,7 @@ static bool freer_met(const struct meddler *m, bool foreign, unsigned long i, bo
 START_TEST(a_freer_of_a_small_value_is_met_anywhere)
 {
 	const struct meddler *m = &meddlers[_i / 2];
-	unsigned long i = 0, stride = sample_step() * (getenv("SHV_SLOW") ? 1 : 3), done = 0;
+	unsigned long i = 0, stride = every(3, 4 * sample_step()), done = 0;
 	bool acted;
 
 	while (freer_met(m, _i % 2, i, &acted)) {
@@ -974,7 +981,7 @@ static bool holder_met(unsigned long i, bool *held, bool *woke)
 
 START_TEST(whoever_waits_is_woken)
 {
-	unsigned long i = 0, stride = sample_step() * (getenv("SHV_SLOW") ? 1 : 3), while_held = 0, unwoken = 0;
+	unsigned long i = 0, stride = every(3, 4 * sample_step()), while_held = 0, unwoken = 0;
 	bool held, woke;
 
 	holder = &holders[_i];
