@@ -269,6 +269,7 @@ check-valgrind:
 
 # The parser of formats, fed by libFuzzer; wants clang. What it finds is left as crash-*.
 FUZZ_RUNS = 200000
+FUZZ_READER_RUNS = 20000
 fuzz_files = %D%/fuzz/fuzz_format.c
 EXTRA_DIST += %D%/fuzz/fuzz_image.c
 EXTRA_DIST += $(fuzz_files) %D%/data/ctypes_formats.tsv %D%/data/gen_ctypes_formats.py \
@@ -283,7 +284,7 @@ check-fuzz:
 		$(top_srcdir)/%D%/fuzz/fuzz_image.c \
 		$(addprefix $(top_srcdir)/,$(filter %.c,$(patsubst $(top_srcdir)/%,%,$(libshv_internal_la_SOURCES)))) \
 		$(JEMALLOC_LIBS) -lpthread -lm
-	ASAN_OPTIONS=detect_leaks=0 ./fuzz_image -max_len=400 -runs=$(FUZZ_RUNS)
+	ASAN_OPTIONS=detect_leaks=0 ./fuzz_image -max_len=400 -runs=$(FUZZ_READER_RUNS)
 CLEANFILES += fuzz_format fuzz_image
 
 # Broken images by a generator that knows what an image is; any compiler.
