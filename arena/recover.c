@@ -258,7 +258,7 @@ static bool visit_text(struct recovery *r, struct shv_slot_shm *s, uint32_t inde
 /*
  * q's objects have their slots in q's chunks, also those that it was making or keeps in magazines. What else may say its number: objects of
  * others that it withdrew (it noted that in its entry before), texts that it handled, locks that it holds. A repetition finds chunks
- * given away only once all pages are in order.
+ * given away only once all pages are in order; in an image of an arena everybody is said to have been away.
  */
 static bool only_its_chunks(const struct recovery *r)
 {

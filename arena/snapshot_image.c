@@ -84,6 +84,8 @@ static void load_processes(struct snap *s)
 				break;
 		}
 		to->word = w;
+		/* Slots, chunks and processes were read at different moments, so recovery looks at all slots. */
+		to->away = 1;
 		/* Its list is empty: what was on it is free. */
 		to->head = (uint64_t)proc_gen(w) << 32;
 		if (proc_state(w) == SHV_PROC_FREE || proc_state(w) > SHV_PROC_DEAD || !proc_gen(w)) {

@@ -66,6 +66,7 @@ static const struct work {
 	{ "attach", "attach", "us", NULL },
 	{ "attach and make", "attach, and make a value", "us", NULL },
 	{ "detach", "and detach", "us", NULL },
+	{ "first attach", "attach for the first time in a forked process", "us", NULL },
 	{ "recovery", "values of a killed process put in order", "ms", NULL },
 	{ "given back", "memory given back after all are freed and a trim", "%", NULL },
 	{ "cold start", "a new arena and its first value", "us", NULL },

@@ -144,13 +144,14 @@ static inline void lock_release_unwatched(uint64_t *word, uint64_t seq)
 	store_release(word, seq + LOCK_SEQ_ONE); /* pairs: P-lock; pairs: P-waiters */
 }
 
-/* The outermost release, to whoever may be waiting. */
-static inline void lock_release_waited(uint64_t *word)
+/* The outermost release, to whoever may be waiting. True: the word said that somebody does, and one was woken. */
+static inline bool lock_release_waited(uint64_t *word)
 {
 	uint64_t w = exchange_acq_rel(word, (load_relaxed(word) & LOCK_SEQ_MASK) + LOCK_SEQ_ONE); /* pairs: P-lock */
 
 	if (unlikely(w & LOCK_WAITERS))
 		lock_wake(word, 1);
+	return w & LOCK_WAITERS;
 }
 
 /*
@@ -180,7 +181,7 @@ static inline int lock_release(uint64_t *word, uint32_t me, enum lock_flavour fl
 		if (lock_owner(w) != me)
 			PROBE3(lock_handoff, word, lock_owner(w), me);
 	} else {
-		lock_release_waited(word);
+		(void)lock_release_waited(word);
 		return 0;
 	}
 	if (unlikely(w & LOCK_WAITERS))

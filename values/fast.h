@@ -476,10 +476,10 @@ static inline __attribute__((always_inline)) bool small_find_noted(void *v, stru
 
 	if (unlikely(tc->taken != v) || unlikely(!v))
 		return false;
-	tc->taken = NULL;
 	s->tc = tc;
 	s->lock = (uint64_t *)v - 2;
 	s->lock_word = tc->taken_word;
+	tc->taken = NULL;
 	return true;
 }
 

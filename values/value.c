@@ -319,11 +319,13 @@ SHV_API void *shv_load_(shv_value *v, const shv_type *type, void *buf, size_t si
 void small_give_with_care(struct shv_tc *tc, uint64_t *lock)
 {
 	struct shv_object o;
-	bool found = object_find_fast(lock + 2, &o);
+	bool found = object_find_fast(lock + 2, &o), queued = header_flags(lock + 1) & HEADER_QUEUED;
 
 	if (found)
 		object_unmark(&o, SHV_HDR_QUEUED);
-	lock_release_waited(lock);
+	/* The mark alone says that somebody may sleep: of his bit a release may know nothing that was interrupted at its look. */
+	if (!lock_release_waited(lock) && queued)
+		lock_wake(lock, 1);
 	CRASH_POINT("lock-given");
 	fence_compiler();
 	store_relaxed(&tc->thread->held, tc->thread->held - 1);

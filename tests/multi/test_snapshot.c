@@ -8,6 +8,8 @@
 #include "support/suite.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -274,6 +276,96 @@ START_TEST(a_stopped_member_does_not_hold_a_snapshot_up)
 }
 END_TEST
 
+/* ---- between the look at the slots and the look at the processes ------------------------------------------------- */
+
+struct numbers {
+	shv_arena *a;
+	const char *path;
+	shv_ref v;
+	struct gate made, go, there, end;
+};
+
+/* Keeps one value, and leaves when it is told. */
+static int first_of_a_number(void *arg)
+{
+	struct numbers *n = arg;
+	shv_value *v[1000];
+
+	for (unsigned i = 0; i < 1000; i++)
+		NEED(v[i] = SHV_VALUE(n->a, long, 1), "make");
+	for (unsigned i = 1; i < 1000; i++)
+		NEED(shv_value_free(v[i]) == 0, "free");
+	gate_add(&n->made, 1);
+	gate_wait(&n->go, 1);
+	NEED(shv_arena_detach(n->a) == 0, "detach");
+	return 0;
+}
+
+static int next_of_a_number(void *arg)
+{
+	struct numbers *n = arg;
+
+	NEED(SHV_LOAD(shv_deref(n->a, n->v), long) == 7, "get");
+	gate_add(&n->there, 1);
+	gate_wait(&n->end, 1);
+	return 0;
+}
+
+static void *take_one(void *arg)
+{
+	struct numbers *n = arg;
+
+	NEED(shv_arena_snapshot(n->a, n->path, SHV_LOCKED) == 0, "snapshot");
+	return NULL;
+}
+
+START_TEST(a_process_number_goes_to_another_while_a_snapshot_waits)
+{
+	struct shv_value_info info = { .size = sizeof(info) };
+	struct numbers *n = shared_memory(sizeof(*n));
+	shv_value *held, *v;
+	pthread_t thread;
+	struct shv_stat st;
+	shv_arena *image;
+	pid_t first, next;
+	char path[64];
+
+	temporary(path, sizeof(path));
+	n->a = new_arena("numbers", 0);
+	n->path = path;
+	v = SHV_VALUE(n->a, long, 7);
+	held = SHV_VALUE(n->a, long, 0);
+	n->v = shv_ref_of(v);
+	first = start(first_of_a_number, n);
+	gate_wait(&n->made, 1);
+	ck_assert_int_eq(shv_acquire(held), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, take_one, n), 0);
+	do { /* the slots have been read when it waits for a value */
+		sched_yield();
+		ck_assert_int_eq(shv_value_describe(n->a, shv_ref_of(held), &info), 0);
+	} while (!info.waiters);
+	gate_add(&n->go, 1);
+	ck_assert_int_eq(finish(first), 0);
+	next = start(next_of_a_number, n);
+	gate_wait(&n->there, 1);
+	ck_assert_int_eq(shv_release(held), 0);
+	pthread_join(thread, NULL);
+	gate_add(&n->end, 1);
+	ck_assert_int_eq(finish(next), 0);
+	image = shv_arena_open(path, SHV_RESTORE);
+	ck_assert_msg(image != NULL, "%s", shv_errmsg());
+	ck_assert_int_ge(shv_arena_recover(image, NULL), 0);
+	need_sound(image, "restored");
+	st = stat_of(image);
+	ck_assert_uint_eq(st.objects, 3);
+	ck_assert_uint_eq(st.held, 0);
+	ck_assert_int_eq(shv_arena_detach(image), 0);
+	ck_assert_int_eq(shv_arena_detach(n->a), 0);
+	unlink(path);
+	shared_release(n, sizeof(*n));
+}
+END_TEST
+
 static int take_many(void *arg)
 {
 	const char *path = ((const char **)arg)[1];
@@ -323,6 +415,7 @@ int main(void)
 	tcase_add_test(tc, snapshots_of_an_arena_whose_members_are_killed_are_sound);
 	tcase_add_test(tc, a_stopped_member_does_not_hold_a_snapshot_up);
 	tcase_add_test(tc, a_path_never_has_a_part_of_a_snapshot);
+	tcase_add_test(tc, a_process_number_goes_to_another_while_a_snapshot_waits);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }
