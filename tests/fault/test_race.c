@@ -776,6 +776,23 @@ static const struct meddler meddlers[] = {
 	{ "free", frees_too, gone_if_freed, nothing_to_undo },
 };
 
+/* A child that begins `act`, stops itself once, and then stands before instruction i of what follows, or behind its end. */
+static pid_t stopped_before(struct stage *s, int (*act)(struct stage *), unsigned long i)
+{
+	pid_t pid = traced(s, act);
+	int status;
+
+	ck_assert(!ptrace(PTRACE_CONT, pid, NULL, NULL));
+	ck_assert_int_eq(waitpid(pid, &status, __WALL), pid);
+	ck_assert_msg(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP, "the child came to %x", (unsigned)status);
+	for (unsigned long k = 0; k < i && !s->shared->acknowledged; k++) {
+		ck_assert(!ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL));
+		ck_assert_int_eq(waitpid(pid, &status, __WALL), pid);
+		ck_assert(WIFSTOPPED(status));
+	}
+	return pid;
+}
+
 /* True: the freer was in time to be met in the call. *acted: the other could do what it wanted. */
 static bool freer_met(const struct meddler *m, bool foreign, unsigned long i, bool *acted)
 {
@@ -790,15 +807,7 @@ static bool freer_met(const struct meddler *m, bool foreign, unsigned long i, bo
 	warm_child(&s);
 	ck_assert_ptr_nonnull(s.v[0] = SHV_VALUE(s.a, long, 1));
 	s.shared->ref[0] = shv_ref_of(s.v[0]);
-	pid = traced(&s, foreign ? frees_a_foreign : frees_its_own);
-	ck_assert(!ptrace(PTRACE_CONT, pid, NULL, NULL));
-	ck_assert_int_eq(waitpid(pid, &status, __WALL), pid);
-	ck_assert_msg(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP, "the freer came to %x", (unsigned)status);
-	for (unsigned long k = 0; k < i && !s.shared->acknowledged; k++) {
-		ck_assert(!ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL));
-		ck_assert_int_eq(waitpid(pid, &status, __WALL), pid);
-		ck_assert(WIFSTOPPED(status));
-	}
+	pid = stopped_before(&s, foreign ? frees_a_foreign : frees_its_own, i);
 	in_time = !s.shared->acknowledged;
 	v = shv_deref(s.a, s.shared->ref[0]);
 	if (v)
@@ -943,7 +952,6 @@ static bool holder_met(unsigned long i, bool *held, bool *woke)
 	struct stage s = { 0 };
 	const uint64_t *word;
 	bool in_time;
-	int status;
 	pid_t pid;
 
 	fresh(&s);
@@ -951,15 +959,7 @@ static bool holder_met(unsigned long i, bool *held, bool *woke)
 	ck_assert_ptr_nonnull(s.v[0] = SHV_VALUE(s.a, long, 1));
 	word = (const uint64_t *)(const void *)s.v[0] - 2;
 	s.shared->ref[0] = shv_ref_of(s.v[0]);
-	pid = traced(&s, holds);
-	ck_assert(!ptrace(PTRACE_CONT, pid, NULL, NULL));
-	ck_assert_int_eq(waitpid(pid, &status, __WALL), pid);
-	ck_assert_msg(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP, "the holder came to %x", (unsigned)status);
-	for (unsigned long k = 0; k < i && !s.shared->acknowledged; k++) {
-		ck_assert(!ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL));
-		ck_assert_int_eq(waitpid(pid, &status, __WALL), pid);
-		ck_assert(WIFSTOPPED(status));
-	}
+	pid = stopped_before(&s, holds, i);
 	in_time = !s.shared->acknowledged;
 	*held = lock_is_held(load_acquire(word));
 	if (*held) {
