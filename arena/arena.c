@@ -158,7 +158,7 @@ static void member_free(struct shv_member *m)
 	free(m);
 }
 
-static void name_copy(char *to, size_t size, const char *from, size_t n)
+void name_copy(char *to, size_t size, const char *from, size_t n)
 {
 	size_t len = strnlen(from, n);
 

@@ -146,9 +146,7 @@ struct shv_tc {
 	uint64_t low, span;         /* where headers' ends lie, for the same reason: offsets from low up to low + span */
 	uint64_t *chunk_tab;
 	char *data;                 /* address of pool page 0 */
-	uint64_t *page_map;
-	const uint64_t *pages;      /* the same, counted from offset 0 of the arena instead of from pool page 0: may point before the map */
-	uint64_t data_off;          /* offset of pool page 0 */
+	const uint64_t *pages;      /* the page map, counted from offset 0 of the arena instead of from pool page 0: may point before the map */
 	uint64_t own;               /* page map entry of pages that are this process's */
 	uint32_t live, held;        /* low halves of slot words: LIVE and HELD by this process, nothing else */
 	/*
@@ -307,6 +305,12 @@ static inline __attribute__((always_inline)) bool header_in_reach(const struct s
 	return likely(hdr_slot(*h) / SHV_SLOTS_PER_CHUNK < tc->chunks_limit);
 }
 
+/* The page map's entry for an offset that lies in the pool. */
+static inline uint64_t tc_page(const struct shv_tc *tc, uint64_t off)
+{
+	return load_acquire(&tc->pages[off >> SHV_PAGE_SHIFT]);
+}
+
 /* A slot in reach of this thread's knowledge. A chunk without pages leads to pool page 0, which is zero and shows no live slot. */
 static inline struct shv_slot_shm *tc_slot(const struct shv_tc *tc, uint32_t i)
 {
@@ -423,6 +427,7 @@ enum shv_liveness { LIVENESS_DEAD, LIVENESS_ALIVE, LIVENESS_UNKNOWN };
 enum shv_liveness process_probe(int fd, uint32_t slot) HIDDEN;
 enum shv_liveness member_probe(struct shv_member *m, uint32_t slot) HIDDEN;
 void process_leave(struct shv_member *m) HIDDEN;                            /* gives up liveness; state DEAD */
+void name_copy(char *to, size_t size, const char *from, size_t n) HIDDEN;    /* at most n bytes, cut to size, NUL behind them */
 uint64_t process_start_time(pid_t pid) HIDDEN;                              /* clock ticks since boot, 0 unknown; pid 0 = self */
 /* Is the thread of a lock word's owner field gone? fills *out if it is not NULL and the thread is known. */
 bool owner_dead(struct shv_member *m, uint32_t owner, struct shv_holder *out) HIDDEN;

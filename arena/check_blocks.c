@@ -399,7 +399,7 @@ static bool check_header(struct check *c, uint64_t slot, const struct shv_slot_s
 {
 	uint64_t want = hdr_make((uint32_t)slot, what_kind(s->what), what_policy(s->what), slot_lead(s->word));
 
-	if ((header & ~(SHV_HDR_NAMED | SHV_HDR_WATCHED | SHV_HDR_QUEUED)) == want)
+	if ((header & ~SHV_HDR_FLAGS) == want)
 		return true;
 	if (hdr_slot(header) != slot)
 		check_found(c, slot, s->word, header, "slot %llu: the header of its block says slot %u",

@@ -40,13 +40,8 @@ static uint64_t own_page(const struct shv_tc *tc)
 /* What this thread knows to exist: it only grows, so that a stale figure costs a slow path and no more. */
 static void widen(struct shv_tc *tc)
 {
-	tc->span = tc->data_off + (pool_pages(tc->m->base, &tc->m->geo) << SHV_PAGE_SHIFT) - tc->low;
+	tc->span = tc->m->geo.data_off + (pool_pages(tc->m->base, &tc->m->geo) << SHV_PAGE_SHIFT) - tc->low;
 	tc->chunks_limit = chunks_high(tc->m->base, &tc->m->geo);
-}
-
-static uint64_t page_entry_of(const struct shv_tc *tc, uint64_t off)
-{
-	return load_acquire(&tc->page_map[page_of(&tc->m->geo, off)]);
 }
 
 static uint64_t now_ns(void)
@@ -540,18 +535,20 @@ int object_withdraw(struct shv_tc *tc, struct shv_object *o)
 	return 0;
 }
 
-static uint32_t *link_of(const struct shv_tc *tc, uint64_t off, uint64_t word)
+/* Where a block on such a list says what comes next. */
+static uint32_t *link_of(const struct shv_tc *tc, const struct shv_slot_shm *s)
 {
-	return (uint32_t *)(tc->m->base + off + slot_lead(word) + SHV_HEADER_SIZE);
+	return (uint32_t *)(tc->m->base + what_offset(load_relaxed(&s->what)) + slot_lead(load_relaxed(&s->word)) + SHV_HEADER_SIZE);
 }
 
 /*
- * Push on the list of the process that the page entry named: true when done. False: the entry does not hold any more, or the list
- * is closed (*closed).
+ * Push what begins with slot `first` and ends with slot `last`, linked to each other, on the list of the process that the page entry of all
+ * of them named: true when done. False: the entry does not hold any more, or the list is closed (*closed).
  */
-static bool push_home(struct shv_tc *tc, uint32_t index, uint64_t off, uint64_t word, uint64_t entry, bool *closed)
+static bool push_home(struct shv_tc *tc, uint32_t first, uint32_t last, uint64_t entry, bool *closed)
 {
 	struct shv_process_shm *q = process_at(tc->m->base, &tc->m->geo, page_proc(entry));
+	const struct shv_slot_shm *s = slot_fast(tc->m->base, &tc->m->geo, last);
 	uint64_t head = load_acquire(&q->head);
 
 	*closed = false;
@@ -564,11 +561,11 @@ static bool push_home(struct shv_tc *tc, uint32_t index, uint64_t off, uint64_t 
 		}
 		/* Between the load of the head and the exchange the page must still be theirs: else q's slot may have been given to
 		 * a new process, whose list this block must not enter. */
-		if (page_entry_of(tc, off) != entry)
+		if (tc_page(tc, what_offset(load_relaxed(&s->what))) != entry)
 			return false;
-		store_relaxed(link_of(tc, off, word), (uint32_t)head);
+		store_relaxed(link_of(tc, s), (uint32_t)head);
 		CRASH_POINT("free-linked");
-		if (cas64(&q->head, &head, (head & ~UINT64_C(0xffffffff)) | index)) /* release; pairs: P-home */
+		if (cas64(&q->head, &head, (head & ~UINT64_C(0xffffffff)) | first)) /* release; pairs: P-home */
 			return true;
 	}
 }
@@ -593,7 +590,7 @@ void object_send_home(struct shv_tc *tc, uint32_t index, uint64_t word, uint64_t
 		return;
 	}
 	for (;;) {
-		uint64_t e = page_entry_of(tc, off);
+		uint64_t e = tc_page(tc, off);
 		bool closed;
 
 		if (likely(e == own_page(tc)) && !tc->in_hook) {
@@ -603,7 +600,7 @@ void object_send_home(struct shv_tc *tc, uint32_t index, uint64_t word, uint64_t
 			return;
 		}
 		if (page_state(e) == SHV_PG_OWNED && page_proc(e) <= tc->m->geo.last_process) {
-			if (push_home(tc, index, off, word, e, &closed)) {
+			if (push_home(tc, index, index, e, &closed)) {
 				if (e != own_page(tc))
 					probe_owner(tc, page_proc(e));
 				return;
@@ -621,35 +618,24 @@ void object_send_home(struct shv_tc *tc, uint32_t index, uint64_t word, uint64_t
 }
 
 /*
- * Push what was collected for one owner by one compare-and-swap. While the list is that of the generation that all these pages named, and
- * open, they are its owner's: recovery closes a list before it takes a page. Otherwise each finds its way alone.
+ * Push what was collected for one owner by one compare-and-swap. If his list is not that of the generation that all these pages named, or
+ * closed, each finds its way alone: recovery closes a list before it takes a page.
  */
 void chain_push(struct shv_tc *tc)
 {
-	uint64_t entry = tc->chain.entry, head;
-	uint32_t *link, i = tc->chain.head, n = tc->chain.n;
-	struct shv_process_shm *q;
-	struct shv_slot_shm *s;
+	uint32_t i = tc->chain.head, n = tc->chain.n;
+	bool closed;
 
 	if (!n)
 		return;
 	tc->chain.n = 0;
-	s = slot_fast(tc->m->base, &tc->m->geo, tc->chain.tail);
-	link = link_of(tc, what_offset(load_relaxed(&s->what)), load_relaxed(&s->word));
-	q = process_at(tc->m->base, &tc->m->geo, page_proc(entry));
-	head = load_acquire(&q->head);
-	while ((uint32_t)(head >> 32) == page_gen(entry) && (uint32_t)head != SHV_HEAD_CLOSED) {
-		store_relaxed(link, (uint32_t)head);
-		CRASH_POINT("chain-linked");
-		if (cas64(&q->head, &head, (head & ~UINT64_C(0xffffffff)) | i)) { /* release; pairs: P-home */
-			probe_owner(tc, page_proc(entry));
-			return;
-		}
+	if (push_home(tc, i, tc->chain.tail, tc->chain.entry, &closed)) {
+		probe_owner(tc, page_proc(tc->chain.entry));
+		return;
 	}
-	for (store_relaxed(link, 0); n--;) {
-		uint32_t next;
-		s = slot_fast(tc->m->base, &tc->m->geo, i);
-		next = load_relaxed(link_of(tc, what_offset(load_relaxed(&s->what)), load_relaxed(&s->word)));
+	while (n--) {
+		struct shv_slot_shm *s = slot_fast(tc->m->base, &tc->m->geo, i);
+		uint32_t next = load_relaxed(link_of(tc, s));
 		object_send_home(tc, i, load_relaxed(&s->word), load_relaxed(&s->what), false);
 		i = next;
 	}
@@ -715,7 +701,7 @@ static bool claim_chain(struct shv_tc *tc, uint32_t from, uint32_t stop, uint32_
 				break;
 		CRASH_POINT("drain-claimed");
 		(*got)[(*n)++] = i;
-		i = load_relaxed(link_of(tc, what_offset(load_relaxed(&s->what)), w));
+		i = load_relaxed(link_of(tc, s));
 	}
 	return true;
 }
@@ -725,7 +711,7 @@ static void home_again(struct shv_tc *tc, uint32_t index)
 	struct shv_slot_shm *s = slot_fast(tc->m->base, &tc->m->geo, index);
 	uint64_t w = load_relaxed(&s->word), what = load_relaxed(&s->what);
 
-	if (slot_state(w) != SHV_SLOT_HELD || slot_proc(w) != tc->proc || page_entry_of(tc, what_offset(what)) != own_page(tc))
+	if (slot_state(w) != SHV_SLOT_HELD || slot_proc(w) != tc->proc || tc_page(tc, what_offset(what)) != own_page(tc))
 		return; /* not what a freer would have pushed: leave it to shv_check() */
 	settle(tc, index, slot_class(w), has_own_lock(what));
 }
@@ -770,7 +756,7 @@ static void sweep_lost(struct shv_tc *tc)
 		for (uint32_t i = 0; chunk && i < SHV_SLOTS_PER_CHUNK; i++) {
 			struct shv_slot_shm *s = slot_fast(tc->m->base, &tc->m->geo, first + i);
 			uint64_t w = load_acquire(&s->word);
-			if (slot_state(w) != SHV_SLOT_LOST || page_entry_of(tc, what_offset(load_relaxed(&s->what))) != own_page(tc))
+			if (slot_state(w) != SHV_SLOT_LOST || tc_page(tc, what_offset(load_relaxed(&s->what))) != own_page(tc))
 				continue;
 			if (cas64(&s->word, &w, slot_with(w, SHV_SLOT_HELD, tc->proc)))
 				home_again(tc, first + i);
@@ -869,8 +855,7 @@ void slow_path(struct shv_tc *tc)
 	if (tc->in_hook)
 		return;
 	directory_drain(tc);
-	if (tc->chain.n)
-		chain_push(tc);
+	chain_push(tc);
 	if (tc->quarantine_n)
 		quarantine_release(tc, now_ns());
 	if (unlikely(load_relaxed(&me->trim) != tc->trim_seen)) {

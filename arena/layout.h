@@ -99,6 +99,7 @@ enum shv_slot_state {
 #define SHV_HDR_NAMED (UINT64_C(1) << 51)
 #define SHV_HDR_WATCHED (UINT64_C(1) << 52) /* somebody sleeps until the content changes, on the high half of the header */
 #define SHV_HDR_QUEUED (UINT64_C(1) << 53)  /* somebody waits, or waited, for the object's own lock: a hint besides the lock word's bit */
+#define SHV_HDR_FLAGS (SHV_HDR_NAMED | SHV_HDR_WATCHED | SHV_HDR_QUEUED)
 
 /* Stored lock policies (8 bits). The first five equal enum shv_lock_kind. */
 enum shv_policy_id {

@@ -102,7 +102,7 @@ static uint64_t read_stat(const char *path, char *command, size_t size)
 	p = strrchr(text, ')');
 	open_ = strchr(text, '(');
 	if (command && p && open_ && open_ < p)
-		memcpy(command, open_ + 1, (size_t)(p - open_ - 1) < size ? (size_t)(p - open_ - 1) : size - 1);
+		name_copy(command, size, open_ + 1, (size_t)(p - open_ - 1));
 	for (int field = 2; p && field < 22; field++)
 		p = strchr(p + 1, ' ');
 	if (p)

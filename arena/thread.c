@@ -248,11 +248,9 @@ static void tc_fill(struct shv_tc *tc, struct shv_member *m)
 	tc->proc = l->proc;
 	tc->gen = l->gen;
 	tc->chunk_tab = chunk_entry(m->base, &m->geo, 0);
-	tc->page_map = page_entry(m->base, &m->geo, 0);
-	tc->pages = (const uint64_t *)((uintptr_t)tc->page_map - (m->geo.data_off >> SHV_PAGE_SHIFT) * sizeof(uint64_t));
+	tc->pages = (const uint64_t *)((uintptr_t)page_entry(m->base, &m->geo, 0) - (m->geo.data_off >> SHV_PAGE_SHIFT) * sizeof(uint64_t));
 	tc->base = (uintptr_t)m->base;
 	tc->data = m->base + m->geo.data_off;
-	tc->data_off = m->geo.data_off;
 	tc->low = m->geo.data_off + SHV_HEADER_SIZE;
 	tc->span = 0; /* the first look goes the slow way and finds out */
 	tc->own = page_make(SHV_PG_OWNED, l->proc, 0, l->gen);

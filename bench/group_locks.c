@@ -17,10 +17,15 @@ static struct counters {
 } *shared;
 static shv_value *value;
 
+static void add_to(shv_value *v, long n)
+{
+	while (n--)
+		shv_add(v, 1, NULL);
+}
+
 static long add_shv(long n)
 {
-	for (long i = 0; i < n; i++)
-		shv_add(value, 1, NULL);
+	add_to(value, n);
 	return SHV_LOAD(value, long);
 }
 
@@ -121,13 +126,11 @@ static void make_shared(void)
 
 static void add_own_before(int side, void *ctx)
 {
-	for (long i = 0; i < INCREMENTS / 20; i++)
-		shv_add(((shv_value **)ctx)[side], 1, NULL);
+	add_to(((shv_value **)ctx)[side], INCREMENTS / 20);
 }
 static void add_own(int side, void *ctx)
 {
-	for (long i = 0; i < INCREMENTS; i++)
-		shv_add(((shv_value **)ctx)[side], 1, NULL);
+	add_to(((shv_value **)ctx)[side], INCREMENTS);
 }
 
 /* Two whose locks lie in one cache line, or in none that anything else lies in. */

@@ -53,30 +53,38 @@ static inline __attribute__((always_inline)) void publish_fast(struct shv_tc *tc
 	PROBE4(create, made, t->id, class_size(size_class), policy);
 }
 
-/* Zero, or what init says; most types have 8 or 4 bytes. */
-static inline void write_payload(uint64_t *to, const void *init, size_t size)
+/* The payload of up to 8 bytes as one word, what init does not say being zero. size: 1, 2, 4 or 8. */
+static inline __attribute__((always_inline)) uint64_t small_payload(const void *init, size_t size)
 {
-	uint64_t x8;
+	uint64_t x = 0;
 	uint32_t x4;
 
+	if (!init)
+		return 0;
 	if (likely(size == 8)) {
-		x8 = 0;
-		if (init)
-			memcpy(&x8, init, 8);
-		*to = x8;
-	} else if (likely(size == 4)) {
-		x4 = 0;
-		if (init)
-			memcpy(&x4, init, 4);
-		*to = 0;
-		memcpy(to, &x4, 4);
+		memcpy(&x, init, 8);
+	} else if (size == 4) {
+		memcpy(&x4, init, 4);
+		x = x4;
+	} else if (size == 2) {
+		uint16_t x2;
+		memcpy(&x2, init, 2);
+		x = x2;
 	} else {
-		*to = 0;
-		if (init)
-			memcpy(to, init, size);
-		else if (size > 8)
-			memset(to, 0, size);
+		x = *(const uint8_t *)init;
 	}
+	return x;
+}
+
+/* The same for basic types of any size. */
+static inline void write_payload(uint64_t *to, const void *init, size_t size)
+{
+	if (likely(size <= 8))
+		*to = small_payload(init, size);
+	else if (init)
+		memcpy(to, init, size);
+	else
+		memset(to, 0, size);
 }
 
 /*
@@ -150,35 +158,12 @@ static inline uint32_t slot_gen_now(const struct shv_slot_shm *slot)
 #define HEADER_NAMED ((uint32_t)(SHV_HDR_NAMED >> 32))
 #define HEADER_WATCHED ((uint32_t)(SHV_HDR_WATCHED >> 32))
 #define HEADER_QUEUED ((uint32_t)(SHV_HDR_QUEUED >> 32))
-#define HEADER_FLAGS (HEADER_NAMED | HEADER_WATCHED | HEADER_QUEUED)
+#define HEADER_FLAGS ((uint32_t)(SHV_HDR_FLAGS >> 32))
 
 /* The flags of a header, which are in its high half: the format is little-endian. */
 static inline uint32_t header_flags(const uint64_t *header)
 {
 	return load_relaxed((const uint32_t *)(const void *)header + 1) & HEADER_FLAGS;
-}
-
-/* The payload of up to 8 bytes as one word, what init does not say being zero. small: bytes, not 0. */
-static inline __attribute__((always_inline)) uint64_t small_payload(const void *init, unsigned small)
-{
-	uint64_t x = 0;
-	uint32_t x4;
-
-	if (!init)
-		return 0;
-	if (likely(small == 8)) {
-		memcpy(&x, init, 8);
-	} else if (small == 4) {
-		memcpy(&x4, init, 4);
-		x = x4;
-	} else if (small == 2) {
-		uint16_t x2;
-		memcpy(&x2, init, 2);
-		x = x2;
-	} else {
-		x = *(const uint8_t *)init;
-	}
-	return x;
 }
 
 static inline __attribute__((always_inline)) void *make_small(const struct shv_arena *a, const struct shv_type *t, const void *init,
@@ -504,7 +489,7 @@ static inline __attribute__((always_inline)) bool free_fast(void *p, unsigned ki
 	locked = policy_owns_word(policy);
 	if (unlikely((!locked && policy != SHV_POL_RAW && policy != SHV_POL_NONE) || c >= SHV_MAG_CLASSES ||
 		     (load_relaxed(o.header) & (SHV_HDR_NAMED | SHV_HDR_WATCHED)) ||
-		     load_acquire(&tc->page_map[(what_offset(o.what) - tc->data_off) >> SHV_PAGE_SHIFT]) != tc->own))
+		     tc_page(tc, what_offset(o.what)) != tc->own))
 		return false;
 	mag = &tc->mags[c * 2 + locked];
 	n = mag->n;

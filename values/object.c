@@ -314,7 +314,7 @@ int object_free(void *p, unsigned kinds, const char *who)
 		if (unlikely(r))
 			return r;
 	}
-	if (load_acquire(&tc->pages[what_offset(o.what) >> SHV_PAGE_SHIFT]) != tc->own)
+	if (tc_page(tc, what_offset(o.what)) != tc->own)
 		note_away(tc);
 	CRASH_POINT("free-locked");
 	if (unlikely(object_withdraw(tc, &o))) {
@@ -372,7 +372,7 @@ static inline __attribute__((always_inline)) bool free_small_foreign(struct shv_
 {
 	const uint32_t proc_bits = (uint32_t)(SHV_SLOT_PROC_MASK << SHV_SLOT_PROC_SHIFT);
 	const uint32_t gone = (uint32_t)slot_word(SHV_SLOT_GONE, tc->proc, 0, 0, 0);
-	uint64_t entry = load_acquire(&tc->pages[what_offset(what) >> SHV_PAGE_SHIFT]), next, w, seq;
+	uint64_t entry = tc_page(tc, what_offset(what)), next, w, seq;
 	uint64_t *header = (uint64_t *)p - 1, *lock = header - 1;
 	bool waiters = false;
 

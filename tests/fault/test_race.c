@@ -996,6 +996,28 @@ START_TEST(whoever_waits_is_woken)
 }
 END_TEST
 
+/* As if somebody slept whose bit in the lock word was overwritten: the mark in the header is left, and enough. */
+START_TEST(a_mark_alone_wakes_one)
+{
+	struct stage s = { 0 };
+	uint64_t *header;
+	pid_t pid;
+
+	holder = &holders[_i];
+	fresh(&s);
+	warm_child(&s);
+	ck_assert_ptr_nonnull(s.v[0] = SHV_VALUE(s.a, long, 1));
+	header = (uint64_t *)(void *)s.v[0] - 1;
+	s.shared->ref[0] = shv_ref_of(s.v[0]);
+	pid = stopped_before(&s, holds, 0);
+	*header |= SHV_HDR_QUEUED;
+	ck_assert_msg(wakes(pid, header - 1), "%s: nobody is woken", holder->name);
+	ck_assert_msg(!(*header & SHV_HDR_QUEUED), "%s: the mark stays", holder->name);
+	ck_assert_int_eq(shv_value_free(s.v[0]), 0);
+	done_with(&s);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("race");
@@ -1013,6 +1035,7 @@ int main(void)
 	tcase_add_test(t, a_lock_is_not_taken_of_what_lies_in_the_block_of_a_freed_value);
 	tcase_add_loop_test(t, a_freer_of_a_small_value_is_met_anywhere, 0, 2 * sizeof(meddlers) / sizeof(meddlers[0]));
 	tcase_add_loop_test(t, whoever_waits_is_woken, 0, sizeof(holders) / sizeof(holders[0]));
+	tcase_add_loop_test(t, a_mark_alone_wakes_one, 0, 4); /* add, set, get, acquire and release: what else there is looks at the word */
 	suite_add_tcase(suite, t);
 	return run_suite(suite);
 }
