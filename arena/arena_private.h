@@ -473,6 +473,7 @@ uint64_t pool_rebuild_sums(char *base, const struct shv_geo *g, uint64_t pages) 
 uint64_t heap_alloc(struct shv_tc *tc, uint64_t size, uint32_t align, unsigned *size_class) HIDDEN;
 void heap_free(struct shv_tc *tc, uint64_t off, unsigned size_class) HIDDEN; /* a block on our own pages */
 void heap_trim(struct shv_tc *tc) HIDDEN;                                   /* this thread's cache and the arena's */
+bool heap_thread_begin(void) HIDDEN;                                        /* before a thread's first use; false: no memory */
 void heap_thread_end(struct shv_tc *tc) HIDDEN;
 void heap_retire(struct shv_member *m) HIDDEN;                              /* from here on its hooks touch nothing */
 void heap_destroy(struct shv_member *m) HIDDEN;                             /* the pages are not touched */

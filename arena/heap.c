@@ -34,6 +34,7 @@
 __attribute__((visibility("hidden"))) const char *shv_je_malloc_conf = "narenas:1";
 #endif
 
+#define THREAD_ROOM ((size_t)8 << 20) /* what jemalloc may map for a new thread: blocks of its own base come in aligned 2 MiB */
 #define POPULATE_FIRST 4u   /* pages faulted in at once, at first */
 #define POPULATE_MOST 256u  /* and at the most */
 
@@ -214,6 +215,23 @@ static int arena_get(struct shv_member *m, unsigned *arena)
 	return 0;
 }
 
+/*
+ * jemalloc 5.3 aborts if it has no memory for the state of a new thread, and lives on with an automatic cache that was never set up
+ * if it has none for that, to crash when the thread ends. So the room is tried before, and the state made while it is there.
+ */
+bool heap_thread_begin(void)
+{
+	void *room = FAIL_POINT("mmap-thread") ?
+			     MAP_FAILED :
+			     mmap(NULL, THREAD_ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (room == MAP_FAILED)
+		return false;
+	munmap(room, THREAD_ROOM);
+	(void)JE(nallocx)(1, 0); /* the lightest call that makes it */
+	return true;
+}
+
 static int flags_of(struct shv_tc *tc, int *flags)
 {
 	unsigned arena = 0, cache;
@@ -276,7 +294,7 @@ static void *run_errand(void *arg)
 	struct shv_tc *none = shv_tls_tc;
 
 	shv_tls_tc = e->tc;
-	e->p = JE(mallocx)(e->size, e->flags);
+	e->p = heap_thread_begin() ? JE(mallocx)(e->size, e->flags) : NULL;
 	shv_tls_tc = none;
 	return NULL;
 }

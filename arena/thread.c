@@ -196,6 +196,8 @@ static struct shv_tc *list_entry(struct shv_member *m)
 		l->v[idle].tcache = 0; /* of another member; gone with its heap */
 		return l->v[idle].tc;
 	}
+	if (!l && !heap_thread_begin())
+		return NULL;
 	if (!l || l->n == l->cap) {
 		unsigned cap = l ? l->cap * 2 : 4;
 		struct tc_list *bigger = realloc(l, sizeof(*l) + cap * sizeof(l->v[0]));

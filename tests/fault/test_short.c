@@ -6,6 +6,7 @@
  */
 #define MANY 8
 #include "fault/scenarios.h"
+#include "support/sanitized.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -94,37 +95,87 @@ static rlim_t address_space(void)
 	return (rlim_t)pages * 4096;
 }
 
+START_TEST(address_space_is_limited)
+{
+	const unsigned flags = _i ? SHV_POPULATE : 0;
+	shv_arena *a = made(new_arena(flags));
+	rlim_t was;
+
+	ck_assert_ptr_nonnull(SHV_VALUE(a, int, 1));
+	was = limit(RLIMIT_AS, address_space() + (1u << 20));
+	refused(new_arena(flags), ENOMEM, "");
+	refused(shv_arena_attach(shv_arena_fd(a), SHV_RDONLY), ENOMEM, "");
+	/* What is mapped already can be used. */
+	for (int i = 0; i < 3000; i++)
+		ck_assert_msg(shv_raw_new(a, SHV_LONG, NULL) || errno == ENOMEM, "%d: %s", errno, shv_errmsg());
+	limit(RLIMIT_AS, was);
+	all_is_well(made(new_arena(flags)));
+	all_is_well(a);
+}
+END_TEST
+
+struct new_thread {
+	shv_arena *a;
+	void *stack;
+};
+
+enum { STACK = 256 << 10 };
+enum { THREAD_SERVED = 10, THREAD_REFUSED, THREAD_OTHERWISE };
+
 static void *in_a_new_thread(void *arg)
 {
 	return SHV_VALUE((shv_arena *)arg, long, 3) ? NULL : (void *)(intptr_t)errno;
 }
 
-START_TEST(address_space_is_limited)
+/* In a process that was forked for it. */
+static int first_of_a_thread(const struct new_thread *n, rlim_t room)
 {
-	const unsigned flags = _i ? SHV_POPULATE : 0;
-	shv_arena *a = made(new_arena(flags));
-	pthread_attr_t small;
+	pthread_attr_t attr;
 	pthread_t t;
-	rlim_t was;
 	void *r;
 
-	ck_assert_ptr_nonnull(SHV_VALUE(a, int, 1));
-	pthread_attr_init(&small);
-	pthread_attr_setstacksize(&small, 65536);
-	was = limit(RLIMIT_AS, address_space() + (1u << 20));
-	refused(new_arena(flags), ENOMEM, "");
-	refused(shv_arena_attach(shv_arena_fd(a), SHV_RDONLY), ENOMEM, "");
-	/* What is mapped already can be used; a new thread is served, or refused cleanly. */
-	for (int i = 0; i < 3000; i++)
-		ck_assert_msg(shv_raw_new(a, SHV_LONG, NULL) || errno == ENOMEM, "%d: %s", errno, shv_errmsg());
-	if (!pthread_create(&t, &small, in_a_new_thread, a)) {
-		ck_assert_int_eq(pthread_join(t, &r), 0);
-		ck_assert_msg(!r || (intptr_t)r == ENOMEM, "%ld", (long)(intptr_t)r);
+	pthread_attr_init(&attr);
+	if (pthread_attr_setstack(&attr, n->stack, STACK))
+		return THREAD_OTHERWISE;
+	limit(RLIMIT_AS, address_space() + room);
+	if (pthread_create(&t, &attr, in_a_new_thread, n->a) || pthread_join(t, &r))
+		return THREAD_OTHERWISE;
+	return !r ? THREAD_SERVED : (intptr_t)r == ENOMEM ? THREAD_REFUSED : THREAD_OTHERWISE;
+}
+
+/* With room for some of what its first call maps: the smallest steps up to what suffices. Never a signal. */
+START_TEST(new_thread_in_little_space)
+{
+	struct new_thread n = { .a = made(new_arena(0)) };
+	unsigned served = 0, not_served = 0;
+	int status;
+
+	if (SANITIZED) {
+		fprintf(stderr, "# skipped: a sanitizer ends the process when it finds no room for a thread\n");
+		all_is_well(n.a);
+		return;
 	}
-	limit(RLIMIT_AS, was);
-	pthread_attr_destroy(&small);
-	all_is_well(made(new_arena(flags)));
-	all_is_well(a);
+	n.stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ck_assert(n.stack != MAP_FAILED);
+	ck_assert_ptr_nonnull(SHV_VALUE(n.a, int, 1));
+	for (rlim_t room = 0; room < 64u << 20; room += room < 512u << 10 ? 4096 : room) {
+		pid_t pid = fork();
+		if (!pid)
+			_exit(first_of_a_thread(&n, room));
+		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+		ck_assert_msg(WIFEXITED(status) && (WEXITSTATUS(status) == THREAD_SERVED || WEXITSTATUS(status) == THREAD_REFUSED),
+			      "with %lu bytes more: status %#x", (unsigned long)room, (unsigned)status);
+		if (WEXITSTATUS(status) == THREAD_SERVED)
+			served++;
+		else
+			not_served++;
+	}
+	fprintf(stderr, "# a new thread in little space: %u served, %u refused\n", served, not_served);
+	ck_assert_uint_ge(served, 1);
+	ck_assert_uint_ge(not_served, 1);
+	munmap(n.stack, STACK);
+	ck_assert_int_ge(shv_arena_recover(n.a, NULL), 0);
+	all_is_well(n.a);
 }
 END_TEST
 
@@ -270,6 +321,7 @@ int main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, file_size_is_limited, 0, 2);
 	tcase_add_loop_test(t, address_space_is_limited, 0, 2);
+	tcase_add_test(t, new_thread_in_little_space);
 	tcase_add_test(t, thread_keys_are_used_up);
 	tcase_add_test(t, arena_is_locked_in_memory);
 	tcase_add_loop_test(t, killed_for_want_of_memory, 0, 2);
