@@ -86,4 +86,11 @@ is "$(comm -23 <(echo "$listed_names") <(echo "$declared_names"))" '' 'everythin
 is "$(grep -v '^shv_' <<<"$exported_names")" '' 'every exported name begins with shv_'
 is "$(grep -E '^(shv_je|shv_jep)_' <<<"$exported_names")" '' 'no name of jemalloc is exported'
 is "$(readelf -d "$library" | grep -c NODELETE)" 1 'the library cannot be unloaded (z nodelete)'
+
+# Functions that fail at nothing, or that a macro of another name stands for (shv_with, SHV_LOAD, SHV_VALUE, shv_field).
+exempt='shv_errmsg shv_kind_of shv_with_status shv_guard_begin_ shv_guard_end_ shv_load_ shv_value_new_recursive shv_field_at'
+promised=$(sed -n '/^} contract\[\] = {/,/^};/s/.*("\([a-z_]*\)".*/\1/p' "$SHV_SRCDIR/tests/api/test_errors.c"
+	tr ' ' '\n' <<<"$exempt")
+is "$(comm -13 <(sort -u <<<"$promised") <(grep -v '^shv_type_[a-z]*_$' <<<"$listed_names"))" '' \
+	'of every function there is a test of its errors'
 tap_done

@@ -298,6 +298,32 @@ static struct promise {
 	MAY("shv_release_all", EROFS),
 	MAY("shv_release_all", ENOTSUP),
 	MAY("shv_release_all", EUSERS),
+	MAY("shv_wait", ETIMEDOUT),
+	MAY("shv_wait", ESTALE),
+	MAY("shv_wait", EINVAL),
+	MAY("shv_wait", ENOMEM),
+	MAY("shv_wait", EUSERS),
+	MAY("shv_wait", ENOTSUP),
+	MAKING("shv_values_new"),
+	MAY("shv_values_new", EPROTONOSUPPORT),
+	MAY("shv_values_new", ENOTSUP),
+	MAY("shv_values_new", ESTALE),
+	MAY("shv_values_new", EOWNERDEAD),
+	MAKING("shv_raws_new"),
+	MAY("shv_raws_new", EPROTONOSUPPORT),
+	TAKING("shv_values_get"),
+	TAKING("shv_values_set"),
+	MAY("shv_values_set", EROFS),
+	MAY("shv_values_free", EBUSY),
+	MAY("shv_values_free", EINVAL),
+	MAY("shv_values_free", ESTALE),
+	MAY("shv_values_free", EROFS),
+	MAY("shv_values_free", EUSERS),
+	MAY("shv_values_free", ENOTSUP),
+	MAY("shv_raws_free", EINVAL),
+	MAY("shv_raws_free", ESTALE),
+	MAY("shv_raws_free", EROFS),
+	MAY("shv_raws_free", EUSERS),
 	MAY("shv_ref_of", EINVAL),
 	MAY("shv_ref_of", ESTALE),
 	MAY("shv_deref", EINVAL),
@@ -570,6 +596,15 @@ static long do_field_get(void *p) { return shv_field_get(p, first_path(p), &(lon
 static long do_field_set(void *p) { return shv_field_set(p, first_path(p), &(long){ 0 }, 8); }
 static long do_acquire_all(void *p) { return shv_acquire_all((shv_value *[]){ p }, 1); }
 static long do_release_all(void *p) { return shv_release_all((shv_value *[]){ p }, 1); }
+static long do_wait(void *p)
+{
+	static const char other[8];
+
+	/* A string has another size; what is there differs from it. */
+	return shv_wait(p, other, sizeof(other), &(struct timespec){ 0, 1 });
+}
+static long do_values_get(void *p) { return shv_values_get((shv_value *[]){ p }, 1, &(double){ 0 }, 8); }
+static long do_values_set(void *p) { return shv_values_set((shv_value *[]){ p }, 1, &(double){ 0 }, 8); }
 static long do_lock_free(void *p) { return shv_lock_free(p); }
 static long do_lock_acquire(void *p) { return shv_lock_acquire(p); }
 static long do_lock_try(void *p) { return shv_lock_try(p); }
@@ -631,6 +666,9 @@ static const struct object_function {
 	{ "shv_field_set", do_field_set, VALUES | RAWS, .locks = true },
 	{ "shv_acquire_all", do_acquire_all, VALUES | STRINGS, .locks = true },
 	{ "shv_release_all", do_release_all, VALUES | STRINGS, .locks = false },
+	{ "shv_wait", do_wait, VALUES | RAWS | STRINGS, .reads = true },
+	{ "shv_values_get", do_values_get, VALUES | RAWS, .locks = true, .reads = true },
+	{ "shv_values_set", do_values_set, VALUES | RAWS, .locks = true },
 	{ "shv_lock_free", do_lock_free, LOCK_OBJECTS, .locks = false },
 	{ "shv_lock_acquire", do_lock_acquire, VALUES | LOCK_OBJECTS | STRINGS, .locks = true },
 	{ "shv_lock_try", do_lock_try, VALUES | LOCK_OBJECTS | STRINGS, .locks = true },
@@ -798,7 +836,8 @@ START_TEST(freed_objects_are_stale)
 			      gone.array, gone.string,   gone.wide,      gone.raw, gone.raw_array, gone.lock };
 	enum { N = sizeof(all) / sizeof(all[0]) };
 	shv_ref ref[N];
-	shv_value *out = NULL;
+	shv_value *out = NULL, *twice[2];
+	void *raws[2];
 
 	for (int k = 0; k < N; k++)
 		ref[k] = shv_ref_of(all[k]);
@@ -825,18 +864,27 @@ START_TEST(freed_objects_are_stale)
 		assert_ok(shv_arena_trim(arena)); /* then the memory itself is gone */
 	}
 	ck_assert_ptr_null(out);
+	/* One that is gone does not keep the others. */
+	twice[0] = gone.value, twice[1] = made(SHV_VALUE(arena, long, 1));
+	raws[0] = gone.raw, raws[1] = made(shv_raw_new(arena, SHV_LONG, NULL));
+	REFUSED("shv_values_free", ESTALE, shv_values_free(twice, 2));
+	REFUSED("shv_raws_free", ESTALE, shv_raws_free(raws, 2));
+	ck_assert_int_eq(shv_kind_of(twice[1]), SHV_KIND_NONE);
+	ck_assert_int_eq(shv_kind_of(raws[1]), SHV_KIND_NONE);
 }
 END_TEST
 
 START_TEST(lock_that_was_freed_is_not_shared_any_more)
 {
 	shv_lock *lock = made(shv_lock_new(arena, SHV_PLAIN));
+	shv_value *two[2];
 
 	assert_ok(shv_lock_free(lock));
 	for (int round = 0; round < 2; round++) {
 		REFUSED("shv_lock_free", ESTALE, shv_lock_free(lock));
 		REFUSED_NULL("shv_value_new", ESTALE, shv_value_new(arena, SHV_INT, NULL, SHV_SHARED(lock)));
 		REFUSED_NULL("shv_array_new", ESTALE, shv_array_new(arena, SHV_INT, 3, NULL, SHV_SHARED(lock)));
+		REFUSED("shv_values_new", ESTALE, shv_values_new(arena, SHV_INT, NULL, SHV_SHARED(lock), 2, two));
 		REFUSED_NULL("shv_string_new", ESTALE, shv_string_new(arena, "x", SHV_SHARED(lock)));
 		REFUSED_NULL("shv_string_new_n", ESTALE, shv_string_new_n(arena, "x", 1, SHV_SHARED(lock)));
 		REFUSED_NULL("shv_wstring_new", ESTALE, shv_wstring_new(arena, L"x", SHV_SHARED(lock)));
@@ -864,6 +912,8 @@ START_TEST(objects_of_the_wrong_kind_are_refused)
 	REFUSED("shv_addf", EINVAL, shv_addf(things.array, 1, NULL));
 	REFUSED("shv_ref_acquire", EINVAL, shv_ref_acquire(arena, shv_ref_of(things.raw), &(shv_value *){ NULL }));
 	REFUSED("shv_ref_acquire", EINVAL, shv_ref_acquire(arena, shv_ref_of(things.lock), &(shv_value *){ NULL }));
+	REFUSED("shv_values_free", EINVAL, shv_values_free((shv_value *[]){ NULL, things.raw }, 2));
+	REFUSED("shv_raws_free", EINVAL, shv_raws_free((void *[]){ NULL, things.value }, 2));
 }
 END_TEST
 
@@ -933,11 +983,14 @@ START_TEST(another_layout_of_a_known_name_is_refused)
 	const struct shv_field was[] = { { 0, "a", SHV_INT, 0, 4 }, { 0, "b", SHV_INT, 4, 4 } };
 	const struct shv_field is[] = { { 0, "a", SHV_INT, 0, 4 }, { 0, "c", SHV_INT, 4, 4 } };
 	const shv_type *known = made(shv_type_struct("known", 8, was, 2)), *other = made(shv_type_struct("known", 8, is, 2));
+	shv_value *two[2];
 
 	assert_ok(shv_raw_free(made(shv_raw_new(arena, known, NULL))));
 	REFUSED_NULL("shv_value_new", EPROTONOSUPPORT, shv_value_new(arena, other, NULL, SHV_NONE));
 	REFUSED_NULL("shv_array_new", EPROTONOSUPPORT, shv_array_new(arena, other, 2, NULL, SHV_NONE));
 	REFUSED_NULL("shv_raw_new", EPROTONOSUPPORT, shv_raw_new(arena, other, NULL));
+	REFUSED("shv_values_new", EPROTONOSUPPORT, shv_values_new(arena, other, NULL, SHV_NONE, 2, two));
+	REFUSED("shv_raws_new", EPROTONOSUPPORT, shv_raws_new(arena, other, NULL, 2, (void **)two));
 	REFUSED_NULL("shv_raw_array_new", EPROTONOSUPPORT, shv_raw_array_new(arena, other, 2, NULL));
 	REFUSED_NULL("shv_find_or_new", EPROTONOSUPPORT, shv_find_or_new(arena, "n", other, NULL, SHV_NONE, NULL));
 	assert_ok(shv_raw_free(made(shv_raw_new(arena, made(shv_type_struct("new", 8, is, 2)), NULL))));
@@ -948,6 +1001,7 @@ END_TEST
 START_TEST(wrong_sizes_and_missing_arguments_are_refused)
 {
 	shv_value *const both[] = { things.value, things.none, things.raw };
+	shv_value *two[2];
 	struct shv_holder h = { .size = 4 };
 	long x = 0;
 
@@ -960,6 +1014,16 @@ START_TEST(wrong_sizes_and_missing_arguments_are_refused)
 		REFUSED("shv_set", EINVAL, shv_set(v, NULL, 8));
 		REFUSED("shv_peek", EINVAL, shv_peek(v, &x, 0));
 		REFUSED("shv_peek", EINVAL, shv_peek(v, NULL, 8));
+		REFUSED("shv_wait", EINVAL, shv_wait(v, &x, 7, NULL));
+		REFUSED("shv_wait", EINVAL, shv_wait(v, NULL, 8, NULL));
+		REFUSED("shv_wait", EINVAL, shv_wait(v, &(long){ 0 }, 8, &(struct timespec){ 0, -1 }));
+		REFUSED("shv_wait", ETIMEDOUT, shv_wait(v, shv_value_data(v), 8, &(struct timespec){ 0, 1 }));
+		REFUSED("shv_values_get", EINVAL, shv_values_get(&v, 1, &x, 7));
+		REFUSED("shv_values_get", EINVAL, shv_values_get(&v, 1, NULL, 8));
+		REFUSED("shv_values_get", EINVAL, shv_values_get(NULL, 1, &x, 8));
+		REFUSED("shv_values_set", EINVAL, shv_values_set(&v, 1, &x, 9));
+		REFUSED("shv_values_set", EINVAL, shv_values_set(&v, 1, NULL, 8));
+		REFUSED("shv_values_set", EINVAL, shv_values_set(NULL, 1, &x, 8));
 		REFUSED("shv_get_typed", EINVAL, shv_get_typed(v, SHV_INT, &x, 4));
 		REFUSED("shv_get_typed", EINVAL, shv_get_typed(v, SHV_LONG, &x, 4));
 		REFUSED("shv_get_typed", EINVAL, shv_get_typed(v, NULL, &x, 8));
@@ -999,6 +1063,12 @@ START_TEST(wrong_sizes_and_missing_arguments_are_refused)
 	REFUSED_NULL("shv_pointer", ERANGE, shv_pointer(arena, UINT64_MAX, 1));
 	REFUSED_NULL("shv_value_new", EINVAL, shv_value_new(arena, NULL, NULL, SHV_NONE));
 	REFUSED_NULL("shv_raw_new", EINVAL, shv_raw_new(arena, NULL, NULL));
+	REFUSED("shv_values_new", EINVAL, shv_values_new(arena, NULL, NULL, SHV_NONE, 2, two));
+	REFUSED("shv_values_new", EINVAL, shv_values_new(arena, SHV_INT, NULL, SHV_NONE, 2, NULL));
+	REFUSED("shv_raws_new", EINVAL, shv_raws_new(arena, NULL, NULL, 2, (void **)two));
+	REFUSED("shv_raws_new", EINVAL, shv_raws_new(arena, SHV_INT, NULL, 2, NULL));
+	REFUSED("shv_values_free", EINVAL, shv_values_free(NULL, 2));
+	REFUSED("shv_raws_free", EINVAL, shv_raws_free(NULL, 2));
 	REFUSED_NULL("shv_array_new", EINVAL, shv_array_new(arena, NULL, 1, NULL, SHV_NONE));
 	REFUSED_NULL("shv_raw_array_new", EINVAL, shv_raw_array_new(arena, NULL, 1, NULL));
 	REFUSED_NULL("shv_find_or_new", EINVAL, shv_find_or_new(arena, "n", NULL, NULL, SHV_NONE, NULL));
@@ -1057,6 +1127,7 @@ static void all_with_arena(shv_arena *a)
 	struct shv_stat st = { 0 };
 	uint64_t cursor = 0;
 	shv_ref ref = shv_ref_of(things.value);
+	shv_value *two[2];
 	char text[8];
 
 	REFUSED("shv_arena_fd", EINVAL, shv_arena_fd(a));
@@ -1067,6 +1138,8 @@ static void all_with_arena(shv_arena *a)
 	REFUSED("shv_arena_snapshot", EINVAL, shv_arena_snapshot(a, "/tmp/none", 0));
 	REFUSED_NULL("shv_arena_name", EINVAL, shv_arena_name(a));
 	REFUSED_NULL("shv_value_new", EINVAL, shv_value_new(a, SHV_INT, NULL, SHV_NONE));
+	REFUSED("shv_values_new", EINVAL, shv_values_new(a, SHV_INT, NULL, SHV_NONE, 2, two));
+	REFUSED("shv_raws_new", EINVAL, shv_raws_new(a, SHV_INT, NULL, 2, (void **)two));
 	REFUSED_NULL("shv_raw_new", EINVAL, shv_raw_new(a, SHV_INT, NULL));
 	REFUSED_NULL("shv_array_new", EINVAL, shv_array_new(a, SHV_INT, 1, NULL, SHV_NONE));
 	REFUSED_NULL("shv_string_new", EINVAL, shv_string_new(a, "x", SHV_NONE));
@@ -1335,6 +1408,7 @@ START_TEST(what_another_thread_holds_is_refused)
 	REFUSED("shv_release", EPERM, shv_release(things.plain));
 	REFUSED("shv_lock_release", EPERM, shv_lock_release(shv_value_lock(things.plain)));
 	REFUSED("shv_value_free", EBUSY, shv_value_free(things.plain));
+	REFUSED("shv_values_free", EBUSY, shv_values_free(&things.plain, 1));
 	REFUSED("shv_peek", EAGAIN, shv_peek(things.plain, &(long){ 0 }, 8));
 	REFUSED("shv_arena_detach", EBUSY, shv_arena_detach(arena));
 	gate_add(&go, 1);
@@ -1356,6 +1430,7 @@ START_TEST(policies_are_refused)
 	REFUSED("shv_lock_register", EPROTONOSUPPORT, shv_lock_register(arena, &wrong));
 	assert_ok(shv_lock_register(arena, &dead_policy));
 	REFUSED_NULL("shv_value_new", EOWNERDEAD, shv_value_new(arena, SHV_INT, NULL, dead));
+	REFUSED("shv_values_new", EOWNERDEAD, shv_values_new(arena, SHV_INT, NULL, dead, 2, (shv_value *[]){ NULL, NULL }));
 	REFUSED_NULL("shv_array_new", EOWNERDEAD, shv_array_new(arena, SHV_INT, 3, NULL, dead));
 	REFUSED_NULL("shv_lock_new", EOWNERDEAD, shv_lock_new(arena, dead));
 	REFUSED_NULL("shv_find_or_new", EOWNERDEAD, shv_find_or_new(arena, "n", SHV_INT, NULL, dead, NULL));
@@ -1408,7 +1483,10 @@ START_TEST(policy_that_is_not_registered_here_is_refused)
 	REFUSED("shv_value_holder", ENOTSUP, do_value_holder(integer));
 	REFUSED("shv_lock_holder", ENOTSUP, do_lock_holder(lock));
 	REFUSED("shv_ref_acquire", ENOTSUP, shv_ref_acquire(arena, refs[0], &x));
+	REFUSED("shv_wait", ENOTSUP, do_wait(integer));
 	REFUSED("shv_value_free", ENOTSUP, shv_value_free(integer));
+	REFUSED("shv_values_free", ENOTSUP, shv_values_free(&integer, 1));
+	REFUSED("shv_values_new", ENOTSUP, shv_values_new(arena, SHV_INT, NULL, SHV_POLICY(&word_policy), 1, &x));
 	REFUSED_NULL("shv_value_new", ENOTSUP, shv_value_new(arena, SHV_INT, NULL, SHV_POLICY(&word_policy)));
 	REFUSED_NULL("shv_array_new", ENOTSUP, shv_array_new(arena, SHV_INT, 3, NULL, SHV_POLICY(&word_policy)));
 	REFUSED_NULL("shv_string_new", ENOTSUP, shv_string_new(arena, "x", SHV_POLICY(&word_policy)));
@@ -1467,6 +1545,11 @@ START_TEST(writing_to_a_read_only_attachment_is_refused)
 	REFUSED_NULL("shv_wstring_new", EROFS, shv_wstring_new(ro, L"x", SHV_NONE));
 	REFUSED_NULL("shv_wstring_new_n", EROFS, shv_wstring_new_n(ro, L"x", 1, SHV_NONE));
 	REFUSED_NULL("shv_raw_new", EROFS, shv_raw_new(ro, SHV_INT, NULL));
+	REFUSED("shv_values_new", EROFS, shv_values_new(ro, SHV_INT, NULL, SHV_NONE, 1, &integer));
+	integer = its.value;
+	REFUSED("shv_raws_new", EROFS, shv_raws_new(ro, SHV_INT, NULL, 1, &(void *){ NULL }));
+	REFUSED("shv_values_free", EROFS, shv_values_free(&integer, 1));
+	REFUSED("shv_raws_free", EROFS, shv_raws_free(&raw, 1));
 	REFUSED_NULL("shv_raw_array_new", EROFS, shv_raw_array_new(ro, SHV_INT, 1, NULL));
 	REFUSED_NULL("shv_lock_new", EROFS, shv_lock_new(ro, SHV_PLAIN));
 	REFUSED_NULL("shv_find_or_new", EROFS, shv_find_or_new(ro, "n", SHV_INT, NULL, SHV_NONE, NULL));
@@ -1794,6 +1877,8 @@ START_TEST(full_arena_refuses)
 	}
 	REFUSED_NULL("shv_value_new", ENOSPC, shv_value_new(a, SHV_INT, NULL, SHV_PLAIN));
 	REFUSED_NULL("shv_raw_new", ENOSPC, shv_raw_new(a, SHV_INT, NULL));
+	REFUSED("shv_values_new", ENOSPC, shv_values_new(a, SHV_INT, NULL, SHV_PLAIN, 1, &(shv_value *){ NULL }));
+	REFUSED("shv_raws_new", ENOSPC, shv_raws_new(a, SHV_INT, NULL, 1, &(void *){ NULL }));
 	REFUSED_NULL("shv_array_new", ENOSPC, shv_array_new(a, SHV_INT, 10000, NULL, SHV_PLAIN));
 	REFUSED_NULL("shv_raw_array_new", ENOSPC, shv_raw_array_new(a, SHV_INT, 10000, NULL));
 	REFUSED_NULL("shv_array_new", ENOSPC, shv_array_new(a, SHV_CHAR, 1 << 30, NULL, SHV_PLAIN));
@@ -1826,6 +1911,11 @@ static int child_too_many(void *arg)
 	REFUSED("shv_lock_release", EUSERS, shv_lock_release(things.lock));
 	REFUSED("shv_value_free", EUSERS, shv_value_free(things.value));
 	REFUSED("shv_raw_free", EUSERS, shv_raw_free(things.raw));
+	REFUSED("shv_wait", EUSERS, do_wait(things.value));
+	REFUSED("shv_values_free", EUSERS, shv_values_free(&things.value, 1));
+	REFUSED("shv_raws_free", EUSERS, shv_raws_free(&things.raw, 1));
+	REFUSED("shv_values_new", EUSERS, shv_values_new(a, SHV_INT, NULL, SHV_NONE, 1, &(shv_value *){ NULL }));
+	REFUSED("shv_raws_new", EUSERS, shv_raws_new(a, SHV_INT, NULL, 1, &(void *){ NULL }));
 	REFUSED("shv_publish", EUSERS, shv_publish(things.raw, "name"));
 	REFUSED("shv_unpublish", EUSERS, shv_unpublish(a, "name"));
 	REFUSED_NULL("shv_value_new", EUSERS, shv_value_new(a, SHV_INT, NULL, SHV_NONE));
@@ -1938,6 +2028,8 @@ static int child_without_memory(void *arg)
 	REFUSED_NULL("shv_wstring_new", ENOMEM, shv_wstring_new(a, L"x", SHV_NONE));
 	REFUSED_NULL("shv_wstring_new_n", ENOMEM, shv_wstring_new_n(a, L"x", 1, SHV_NONE));
 	REFUSED_NULL("shv_raw_new", ENOMEM, shv_raw_new(a, SHV_INT, NULL));
+	REFUSED("shv_values_new", ENOMEM, shv_values_new(a, SHV_INT, NULL, SHV_NONE, 1, &(shv_value *){ NULL }));
+	REFUSED("shv_raws_new", ENOMEM, shv_raws_new(a, SHV_INT, NULL, 1, &(void *){ NULL }));
 	REFUSED_NULL("shv_raw_array_new", ENOMEM, shv_raw_array_new(a, SHV_INT, 1, NULL));
 	REFUSED_NULL("shv_lock_new", ENOMEM, shv_lock_new(a, SHV_PLAIN));
 	REFUSED_NULL("shv_find_or_new", ENOMEM, shv_find_or_new(a, "name", SHV_INT, NULL, SHV_NONE, NULL));
@@ -2013,6 +2105,7 @@ static int many_locks_without_memory(void *arg)
 		NEED(!shv_value_holder(v[i], &(struct shv_holder){ 0 }), "lock %d is held", i);
 	REFUSED("shv_release_all", EPERM, shv_release_all(v, N));
 	REFUSED("shv_chars_get", ENOMEM, shv_chars_get(text, NULL, 0, NULL));
+	REFUSED("shv_wait", ENOMEM, shv_wait(things.array, things.array, 800, NULL));
 	return shv_raw_free(raw);
 }
 
@@ -2358,6 +2451,8 @@ static int taken_for_dead(void *arg)
 	REFUSED_NULL("shv_wstring_new", ENOTRECOVERABLE, shv_wstring_new(a, L"x", SHV_NONE));
 	REFUSED_NULL("shv_wstring_new_n", ENOTRECOVERABLE, shv_wstring_new_n(a, L"x", 1, SHV_NONE));
 	REFUSED_NULL("shv_raw_new", ENOTRECOVERABLE, shv_raw_new(a, SHV_INT, NULL));
+	REFUSED("shv_values_new", ENOTRECOVERABLE, shv_values_new(a, SHV_INT, NULL, SHV_NONE, 1, &(shv_value *){ NULL }));
+	REFUSED("shv_raws_new", ENOTRECOVERABLE, shv_raws_new(a, SHV_INT, NULL, 1, &(void *){ NULL }));
 	REFUSED_NULL("shv_raw_array_new", ENOTRECOVERABLE, shv_raw_array_new(a, SHV_INT, 99, NULL));
 	REFUSED_NULL("shv_lock_new", ENOTRECOVERABLE, shv_lock_new(a, SHV_PLAIN));
 	REFUSED_NULL("shv_find_or_new", ENOTRECOVERABLE, shv_find_or_new(a, "name", SHV_INT, NULL, SHV_NONE, NULL));
