@@ -238,4 +238,15 @@ static inline void contend_by(struct contest *c, int n)
 		NEED(!pthread_join(thread[i], NULL), "pthread_join");
 }
 
+/* Without a lock: until somebody met another inside and a turn was lost. Chance says how soon; the test's time limit, how late. */
+static inline void contend_until_crowded(struct contest *c, int n)
+{
+	long turns = 0;
+
+	do {
+		contend_by(c, n);
+		turns += (long)n * c->turns;
+	} while (!c->crowded || SHV_LOAD(c->v, long) >= turns);
+}
+
 #endif

@@ -579,17 +579,18 @@ START_TEST(never_more_than_one_is_inside_whatever_the_process)
 }
 END_TEST
 
-/* The same without a lock finds others inside: processes do run side by side here. */
+/* The same without a lock finds others inside, sooner or later: processes do run side by side here. */
 START_TEST(contest_without_a_lock_is_crowded)
 {
 	pid_t pid;
 
 	scene->contest =
 		(struct contest){ .v = made(SHV_VALUE(arena, long, 0, SHV_NONE)), .turns = TURNS / 4, .broken = true };
-	pid = start(contend_in_child, NULL);
-	contend_by(&scene->contest, 1);
-	ck_assert_int_eq(finish(pid), 0);
-	ck_assert_uint_gt(scene->contest.crowded, 0);
+	do {
+		pid = start(contend_in_child, NULL);
+		contend_by(&scene->contest, 1);
+		ck_assert_int_eq(finish(pid), 0);
+	} while (!scene->contest.crowded);
 }
 END_TEST
 

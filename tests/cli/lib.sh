@@ -35,6 +35,12 @@ start() {
 	started+=("$pid")
 }
 
+# halt PID: returns when all of its threads stand still; the signal alone is only a message to the first of them.
+halt() {
+	kill -STOP "$1"
+	until ! grep -h '^State:' "/proc/$1"/task/*/status | grep -qv 'T (stopped)'; do :; done
+}
+
 # What differs from run to run gets a name; columns are as wide as their pids, so blanks are joined.
 normalise() {
 	sed -E -e 's/0x[0-9a-f]+/REF/g' \

@@ -190,7 +190,7 @@ approximate() {
 	return 1
 }
 try 'a table of figures that are not of one moment says so on stderr' approximate
-kill -STOP "$pid"
+halt "$pid"
 is "$("$dump" leaks "$pid" 2>&1 >/dev/null)" '' 'and does not say so when nothing moves'
 kill -CONT "$pid"
 

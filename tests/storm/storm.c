@@ -808,7 +808,7 @@ static void do_damage(const bool visited[CELLS])
 		shv_add(shv_deref(s.a, s.b->counters[0]), 1000, NULL);
 	} else if (!strcmp(what, "pair")) {
 		x = shv_deref(s.a, s.b->pairs[0]);
-		x[1]++;
+		x[1] += 2; /* one more would be what a death in the middle leaves, made whole */
 	} else if (!strcmp(what, "text")) {
 		/* Longer than what all who died since the last look may have left. */
 		memset(letters, letter_of(1), sizeof(letters));
