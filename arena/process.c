@@ -380,6 +380,29 @@ bool owner_dead(struct shv_member *m, uint32_t owner, struct shv_holder *out)
 	return member_probe(m, slot) == LIVENESS_DEAD;
 }
 
+bool policy_holder(struct shv_member *m, const struct shv_lock_policy *ops, void *state, struct shv_holder *h)
+{
+	uint32_t high = load_acquire(&super_of(m->base)->processes_high);
+
+	memset(h, 0, sizeof(*h));
+	h->size = sizeof(*h);
+	if (!ops->holder || ops->holder(state, h))
+		return false;
+	h->alive = false;
+	for (uint32_t i = 0; i < high && i < m->geo.max_processes; i++) {
+		const struct shv_process_shm *p = process_at(m->base, &m->geo, i);
+		if (proc_state(load_acquire(&p->word)) == SHV_PROC_FREE || p->pid != h->pid ||
+		    (h->start_time && p->start_time != h->start_time))
+			continue;
+		h->process = i;
+		h->start_time = p->start_time;
+		memcpy(h->command, p->command, sizeof(h->command));
+		h->alive = member_probe(m, i) != LIVENESS_DEAD && !(h->tid && thread_gone(m, i, h->tid));
+		break;
+	}
+	return true;
+}
+
 /* ---- graves -------------------------------------------------------------------------------------------- */
 
 static struct shv_grave_shm *grave_at(const char *base, const struct shv_geo *g, uint64_t number)

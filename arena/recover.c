@@ -810,15 +810,75 @@ static void reap_mark(struct shv_member *m, struct reaping *c, uint64_t w, uint6
 			c->used[i] = true;
 }
 
-/* A lock of a user policy is for a process to reap that can end its state. */
-static bool policy_known(struct shv_member *m, uint64_t what, const struct shv_lock_policy **ops)
-{
-	unsigned p = what_policy(what);
+/*
+ * A condemned lock that no value names may still be held: by who freed its last value with the lock in hand, or came for it just before.
+ * So the reaper takes it, as who frees a value does. A lock of a user policy is for a process to reap that can end its state.
+ */
+struct reaped {
+	uint64_t *word;                   /* built-in policies */
+	bool handoff;
+	const struct shv_lock_policy *ops; /* a user's */
+	void *state;
+};
 
-	if (p < SHV_POL_USER || p >= SHV_POL_USER + SHV_MAX_POLICIES)
-		return true;
-	*ops = load_acquire(&m->policies[p - SHV_POL_USER]);
-	return *ops != NULL;
+static void reap_note(struct shv_tc *tc, const struct reaped *l, int by)
+{
+	fence_compiler();
+	if (l->handoff)
+		fetch_add_relaxed(&tc->thread->handed, (uint32_t)by);
+	else
+		store_relaxed(&tc->thread->held, tc->thread->held + (uint32_t)by);
+	fence_compiler();
+}
+
+static bool reap_take(struct shv_tc *tc, const struct shv_slot_shm *s, uint64_t w, struct reaped *l)
+{
+	struct shv_member *m = tc->m;
+	uint64_t what = load_relaxed(&s->what);
+	unsigned p = what_policy(what);
+	char *header = m->base + what_offset(what) + slot_lead(w);
+	struct shv_holder h;
+	uint64_t lw;
+
+	memset(l, 0, sizeof(*l));
+	if (policy_owns_word(p)) {
+		l->word = (uint64_t *)(void *)header - 1;
+		l->handoff = p == SHV_POL_HANDOFF;
+		lw = load_acquire(l->word);
+		/* Another reaper may have been faster, and the place be something else's: as lock_acquire_alive(). */
+		if (lock_is_held(lw) || lock_is_gone(lw) || load_acquire(&s->word) != w)
+			return false;
+		reap_note(tc, l, 1);
+		if (cas64(l->word, &lw, (lw & (LOCK_SEQ_MASK | LOCK_WAITERS)) | LOCK_FREEING | tc->me))
+			return true;
+		reap_note(tc, l, -1);
+		return false;
+	}
+	if (p >= SHV_POL_USER && p < SHV_POL_USER + SHV_MAX_POLICIES) {
+		l->ops = load_acquire(&m->policies[p - SHV_POL_USER]);
+		if (!l->ops)
+			return false;
+		l->state = header - policy_state_bytes(l->ops->size, l->ops->align);
+		return !policy_holder(m, l->ops, l->state, &h) || !h.alive;
+	}
+	return true;
+}
+
+/* The lock is gone, or (somebody else was faster) only given back. True: somebody may still look at it. */
+static bool reap_end(struct shv_tc *tc, const struct reaped *l, bool gone)
+{
+	uint64_t w = 0;
+
+	if (l->word) {
+		w = load_relaxed(l->word);
+		w = exchange_acq_rel(l->word, ((w & LOCK_SEQ_MASK) + LOCK_SEQ_ONE) | (gone ? LOCK_OWNER_GONE : 0));
+		reap_note(tc, l, -1);
+		if (w & LOCK_WAITERS)
+			lock_wake(l->word, INT32_MAX);
+	} else if (gone && l->ops && l->ops->destroy) {
+		l->ops->destroy(l->state);
+	}
+	return w & LOCK_WAITERS;
 }
 
 void recover_reap_locks(struct shv_member *m)
@@ -870,13 +930,16 @@ out:
 	for (size_t i = 0; i < c.n; i++) {
 		struct shv_slot_shm *s = slot_fast(m->base, &m->geo, c.slots[i]);
 		uint64_t w = c.words[i], next = slot_with(w, SHV_SLOT_GONE, tc->proc) + (UINT64_C(1) << SHV_SLOT_GEN_SHIFT);
-		const struct shv_lock_policy *ops = NULL;
-		if (c.used[i] || !policy_known(m, load_relaxed(&s->what), &ops) || !cas64(&s->word, &w, next))
+		struct reaped l;
+		if (c.used[i] || !reap_take(tc, s, w, &l))
 			continue;
-		if (ops && ops->destroy)
-			ops->destroy(m->base + what_offset(load_relaxed(&s->what)) + slot_lead(next) - policy_state_bytes(ops->size, ops->align));
+		CRASH_POINT("reap-locked");
+		if (!cas64(&s->word, &w, next)) {
+			(void)reap_end(tc, &l, false);
+			continue;
+		}
 		fetch_sub_relaxed(&super_of(m->base)->condemned, 1);
-		object_send_home(tc, c.slots[i], next, load_relaxed(&s->what), false);
+		object_send_home(tc, c.slots[i], next, load_relaxed(&s->what), reap_end(tc, &l, true));
 	}
 	free(c.slots);
 	free(c.words);

@@ -369,6 +369,7 @@ static int copy_unlocked(struct snap *s, struct subject *b, char *to)
 static int copy_locked(struct snap *s, struct subject *b, char *to)
 {
 	void *p = (void *)(uintptr_t)(s->base + b->o->off + slot_lead(b->word) + SHV_HEADER_SIZE);
+	void *lock = NULL;
 	uint64_t word;
 	int took, r;
 
@@ -381,14 +382,14 @@ static int copy_locked(struct snap *s, struct subject *b, char *to)
 			b->torn = false; /* it has a holder again */
 		}
 	}
-	took = s->locks->take(p);
+	took = s->locks->take(p, &lock);
 	if (took < 0 && took != -EDEADLK)
 		return still_there(s, b) ? took : -ESTALE;
 	r = copy_again(s, b, to);
 	if (b->lock)
 		b->seen = (load_relaxed(b->lock) & LOCK_SEQ_MASK) + LOCK_SEQ_ONE; /* ours, and soon free */
 	if (took >= 0)
-		s->locks->give(p);
+		s->locks->give(lock);
 	s->recovered |= took > 0;
 	return r;
 }
@@ -663,14 +664,15 @@ static int read_text_locked(struct snap *s, const struct snap_object *o, struct 
 {
 	void *p = (void *)(uintptr_t)(s->base + o->off + slot_lead(snap_slot(s, o->slot)->word) + SHV_HEADER_SIZE);
 	struct subject b = { .o = &s->objects[t->object], .word = snap_slot(s, o->slot)->word, .what = snap_slot(s, o->slot)->what };
-	bool lock = s->locks && is_locked_kind(b.what);
-	int took = lock ? s->locks->take(p) : -EDEADLK, r;
+	bool locked = s->locks && is_locked_kind(b.what);
+	void *lock = NULL;
+	int took = locked ? s->locks->take(p, &lock) : -EDEADLK, r;
 
 	if (took < 0 && took != -EDEADLK)
 		return still_there(s, &b) ? took : -ESTALE;
 	r = read_text(s, o, t);
 	if (took >= 0)
-		s->locks->give(p);
+		s->locks->give(lock);
 	s->recovered |= took > 0;
 	return r;
 }

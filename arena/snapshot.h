@@ -20,10 +20,11 @@
 struct snapshot_locks {
 	/*
 	 * Take the lock of the object with payload p within bounded time. 0; SHV_RECOVERED (its last holder died); -EDEADLK (this
-	 * thread has it already); -ESTALE (the object is gone); another negative errno ends the snapshot.
+	 * thread has it already); -ESTALE (the object is gone); another negative errno ends the snapshot. *lock: what to give back:
+	 * a value with a shared lock may be freed while it is held.
 	 */
-	int (*take)(void *p);
-	void (*give)(void *p);
+	int (*take)(void *p, void **lock);
+	void (*give)(void *lock);
 };
 /* locks: NULL: no lock is taken. 0, SHV_RECOVERED, or negative errno. */
 int snapshot_take(struct shv_arena *a, const char *path, const struct snapshot_locks *locks) HIDDEN;

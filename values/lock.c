@@ -226,29 +226,9 @@ static int builtin_acquire(struct lock_target *t, bool try_only, const struct ti
 
 /* ---- user-supplied ones ----------------------------------------------------------------------------------------- */
 
-/* The member that a policy says holds it, and whether it lives. False: nobody, or not known. */
 static bool user_holder(struct lock_target *t, struct shv_holder *h)
 {
-	const struct shv_super_shm *s = super_of(t->o.at.base);
-	uint32_t high = load_acquire(&s->processes_high);
-
-	memset(h, 0, sizeof(*h));
-	h->size = sizeof(*h);
-	if (!t->ops->holder || t->ops->holder(t->state, h))
-		return false;
-	h->alive = false;
-	for (uint32_t i = 0; i < high && i < t->o.at.geo->max_processes; i++) {
-		const struct shv_process_shm *p = process_at(t->o.at.base, t->o.at.geo, i);
-		if (proc_state(load_acquire(&p->word)) == SHV_PROC_FREE || p->pid != h->pid ||
-		    (h->start_time && p->start_time != h->start_time))
-			continue;
-		h->process = i;
-		h->start_time = p->start_time;
-		memcpy(h->command, p->command, sizeof(h->command));
-		h->alive = member_probe(t->o.at.m, i) != LIVENESS_DEAD && !(h->tid && thread_gone(t->o.at.m, i, h->tid));
-		break;
-	}
-	return true;
+	return policy_holder(t->o.at.m, t->ops, t->state, h);
 }
 
 static bool earlier(const struct timespec *a, const struct timespec *b)
@@ -609,6 +589,18 @@ static int acquire(const void *p, bool try_only, const struct timespec *rel, con
 	return likely(!r) ? target_acquire(&t, try_only, rel, who) : r;
 }
 
+int lock_take(void *v, const struct timespec *rel, void **lock, const char *who)
+{
+	struct lock_target t;
+	int r = lock_find(v, &t, false, who);
+
+	if (likely(!r))
+		r = target_acquire(&t, false, rel, who);
+	if (r >= 0)
+		*lock = t.value == t.o.slot ? v : object_payload(&t.o);
+	return r;
+}
+
 static int release(const void *p, const char *who)
 {
 	struct lock_target t;
@@ -775,6 +767,7 @@ static __thread int with_status;
 SHV_API struct shv_guard shv_guard_begin_(shv_value *v)
 {
 	struct shv_guard g = { NULL, 0 };
+	void *lock = NULL;
 	struct small s;
 
 	if (likely(small_find(v, &s) && small_take(&s))) {
@@ -784,9 +777,9 @@ SHV_API struct shv_guard shv_guard_begin_(shv_value *v)
 		g.run = 1;
 		return g;
 	}
-	with_status = acquire(v, false, NULL, "shv_with");
+	with_status = lock_take(v, NULL, &lock, "shv_with");
 	if (with_status >= 0) {
-		g.value = v;
+		g.value = lock; /* a shared one is to be given back also if the value is freed meanwhile */
 		g.run = 1;
 	}
 	return g;
@@ -803,7 +796,7 @@ SHV_API void shv_guard_end_(struct shv_guard *g)
 	}
 	e = errno;
 	if (g->value)
-		(void)release(g->value, "shv_with");
+		(void)release(g->value, "shv_lock_release"); /* by that name also a lock object's */
 	errno = e;
 }
 

@@ -7,10 +7,10 @@
 
 #define LOCK_SECONDS 1
 
-static int take(void *p)
+static int take(void *p, void **lock)
 {
 	const struct timespec wait = { LOCK_SECONDS, 0 };
-	int r = shv_acquire_for(p, &wait);
+	int r = lock_take(p, &wait, lock, "shv_arena_snapshot");
 
 	if (r != -ETIMEDOUT)
 		return r;
@@ -18,9 +18,9 @@ static int take(void *p)
 		       "leave SHV_LOCKED out to do without locks", (unsigned long long)shv_ref_of(p), LOCK_SECONDS);
 }
 
-static void give(void *p)
+static void give(void *lock)
 {
-	(void)shv_release(p);
+	(void)shv_lock_release(lock);
 }
 
 SHV_API int shv_arena_snapshot(shv_arena *a, const char *path, unsigned flags)

@@ -147,6 +147,12 @@ static inline bool own_lock_give(const struct shv_object *o, struct shv_tc *tc)
 	return true;
 }
 
+/*
+ * Take the lock of a value, for `rel` at the most (NULL: for ever). *lock: by what it can be given back with shv_lock_release(), also if the
+ * value is freed meanwhile, which a shared lock does not prevent. As shv_acquire_for().
+ */
+int lock_take(void *v, const struct timespec *rel, void **lock, const char *who) HIDDEN;
+
 /* The deadline that is `rel` from now; false: rel is not a time. */
 bool deadline_in(const struct timespec *rel, struct timespec *out) HIDDEN;
 /* After a value was freed: take its word out of use, wake who waits. True if somebody may wait. */

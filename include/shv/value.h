@@ -70,7 +70,9 @@ extern __inline__ __attribute__((gnu_inline, always_inline)) shv_value *shv_valu
 #endif
 
 /*
- * Free a value, from any process. Its own lock is taken for it; waiters get -ESTALE. A name is taken back. A shared lock is not taken.
+ * Free a value, from any process. Its own lock is taken for it; waiters get -ESTALE. A name is taken back. A shared lock is
+ * not taken, for it may be busy with other values all the time: so be sure, by that lock or otherwise, that nobody uses this one. Whoever holds
+ * it by this value gives it back by shv_lock_release() then; shv_with() does so by itself.
  * Returns: 0; -EBUSY (another thread holds its own lock), -EINVAL, -ESTALE (freed already), -EROFS, -ENOTSUP (policy not registered here).
  * If the caller dies here: the value is there, or its freeing is finished by the others.
  * Since: 0.1

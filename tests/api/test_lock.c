@@ -741,6 +741,45 @@ START_TEST(values_that_share_a_lock_are_locked_together)
 }
 END_TEST
 
+static int try_lock_object(shv_value *v)
+{
+	return shv_lock_try((shv_lock *)(void *)v);
+}
+
+/* As this process's threads note it. */
+static uint32_t locks_held(void)
+{
+	struct shv_process_info p = { .size = sizeof(p) };
+	uint64_t cursor = 0;
+
+	ck_assert_int_eq(shv_process_next(arena, &cursor, &p), 1);
+	return p.locks_held;
+}
+
+START_TEST(block_that_frees_its_value_gives_a_shared_lock_back)
+{
+	shv_lock *lock = made(shv_lock_new(arena, plain_lockspec((unsigned)_i)));
+	shv_value *v = made(SHV_VALUE(arena, int, 1, SHV_SHARED(lock))), *array;
+
+	shv_with(v)
+		assert_ok(shv_value_free(v));
+	ck_assert_int_eq(shv_lock_holder(lock, &(struct shv_holder){ 0 }), 0);
+	ck_assert_uint_eq(locks_held(), 0);
+	/* Also if nothing but the block names the lock any more. */
+	array = made(shv_array_new(arena, SHV_INT, 9, NULL, SHV_SHARED(lock)));
+	assert_ok(shv_lock_free(lock));
+	shv_with(array) {
+		assert_ok(shv_value_free(array));
+		assert_ok(shv_arena_trim(arena));
+		ck_assert_uint_eq(arena_stat(arena).locks, 1);
+		ck_assert_int_eq(in_thread(try_lock_object, (shv_value *)(void *)lock), -EBUSY);
+	}
+	ck_assert_uint_eq(locks_held(), 0);
+	assert_ok(shv_arena_trim(arena));
+	ck_assert_uint_eq(arena_stat(arena).locks, 0);
+}
+END_TEST
+
 START_TEST(freed_lock_serves_its_values_until_the_last_has_gone)
 {
 	shv_lock *lock = made(shv_lock_new(arena, plain_lockspec((unsigned)_i)));
@@ -1054,9 +1093,7 @@ START_TEST(contest_without_a_lock_is_crowded)
 {
 	struct contest c = { .v = made(SHV_VALUE(arena, long, 0, SHV_NONE)), .turns = FEW_TURNS, .broken = true };
 
-	contend_by(&c, CONTENDERS);
-	ck_assert_uint_gt(c.crowded, 0);
-	ck_assert_int_lt(SHV_LOAD(c.v, long), (long)CONTENDERS * FEW_TURNS);
+	contend_until_crowded(&c, CONTENDERS);
 }
 END_TEST
 
@@ -1100,6 +1137,7 @@ int main(void)
 	tc = arena_case(suite, "shared");
 	tcase_add_loop_test(tc, values_that_share_a_lock_are_locked_together, 0, LOCKS);
 	tcase_add_loop_test(tc, freed_lock_serves_its_values_until_the_last_has_gone, 0, LOCKS);
+	tcase_add_loop_test(tc, block_that_frees_its_value_gives_a_shared_lock_back, 0, LOCKS);
 	tcase_add_test(tc, what_is_no_lock_object_is_not_shared);
 	tcase_add_loop_test(tc, aligned_objects_share_no_cache_line, 0, 4);
 	tcase_add_test(tc, lock_parameters_that_make_no_sense_are_refused);

@@ -538,6 +538,30 @@ static void shared_locks(struct stage *s)
 	REQUIRE(!shv_arena_trim(s->a));
 }
 
+/* Locks whose last value goes, before the lock was freed and behind it, and by a block that has it in hand. */
+static void reap_locks(struct stage *s)
+{
+	const shv_lockspec kinds[] = { SHV_RECURSIVE, SHV_PLAIN, SHV_HANDOFF };
+
+	for (int i = 0; i < 3; i++) {
+		shv_value *v[2];
+		shv_lock *l;
+		REQUIRE((l = shv_lock_new(s->a, kinds[i])));
+		for (int k = 0; k < 2; k++)
+			REQUIRE((v[k] = shv_value_new(s->a, SHV_INT, &i, SHV_SHARED(l))));
+		REQUIRE(!shv_value_free(v[0]));
+		REQUIRE(!shv_lock_free(l));
+		if (i == 1)
+			REQUIRE(!shv_arena_trim(s->a));
+		shv_with(v[1]) {
+			REQUIRE(!shv_value_free(v[1]));
+			if (i == 2)
+				REQUIRE(!shv_arena_trim(s->a));
+		}
+	}
+	REQUIRE(!shv_arena_trim(s->a));
+}
+
 static int never(void *state, const struct timespec *deadline)
 {
 	(void)state;
@@ -889,6 +913,7 @@ static const struct scenario scenarios[] = {
 	{ "free strings of dead setters", dead_setters, warm_child, free_strings, strings_were_freed, true },
 	{ "recover setters", dead_setters, warm_child, recover, setters_in_order, true },
 	{ "shared locks", none, warm_child, shared_locks, sound, false },
+	{ "reap locks", none, warm_child, reap_locks, sound, false },
 	{ "types and policies", none, warm_child, tables, sound, false },
 	{ "trim", none, warm_child, trim, sound, false },
 	{ "attach and detach", none, NULL, attach_and_detach, acknowledged_are_there, false },

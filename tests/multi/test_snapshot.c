@@ -405,6 +405,80 @@ START_TEST(a_path_never_has_a_part_of_a_snapshot)
 }
 END_TEST
 
+/* ---- while a lock of many is held ---------------------------------------------------------------------------------- */
+
+struct common {
+	shv_arena *a;
+	shv_lock *lock;
+	shv_value *large;
+	uint32_t taken; /* the snapshot is over */
+	struct gate made, freed, end;
+	bool met;       /* freed, and the lock was still held */
+};
+
+static bool is_held(shv_lock *lock)
+{
+	struct shv_holder h = { .size = sizeof(h) };
+	int r = shv_lock_holder(lock, &h);
+
+	NEED(r >= 0, "shv_lock_holder: %d", r);
+	return r == 1;
+}
+
+/* A shared lock does not keep its values: this one goes while it is copied. */
+static int free_while_held(void *arg)
+{
+	struct common *c = arg;
+
+	for (uint32_t i = 1;; i++) {
+		gate_wait(&c->made, i);
+		if (gate_now(&c->end))
+			return 0;
+		while (!is_held(c->lock) && !__atomic_load_n(&c->taken, __ATOMIC_ACQUIRE))
+			sched_yield();
+		NEED(shv_value_free(c->large) == 0, "shv_value_free");
+		c->met = is_held(c->lock);
+		gate_add(&c->freed, 1);
+	}
+}
+
+START_TEST(a_snapshot_gives_a_shared_lock_back_whose_value_was_freed)
+{
+	enum { LARGE = 16 << 20, TRIES = 100, ENOUGH = 3 };
+	struct common *c = shared_memory(sizeof(*c));
+	unsigned met = 0, tries = 0;
+	char path[64];
+	pid_t pid;
+
+	temporary(path, sizeof(path));
+	c->a = new_arena("common", 0);
+	c->lock = shv_lock_new(c->a, SHV_PLAIN);
+	pid = start(free_while_held, c);
+	while (met < ENOUGH && tries++ < TRIES) {
+		c->large = shv_array_new(c->a, SHV_CHAR, LARGE, NULL, SHV_SHARED(c->lock));
+		ck_assert_msg(c->large != NULL, "%s", shv_errmsg());
+		__atomic_store_n(&c->taken, 0, __ATOMIC_RELEASE);
+		gate_add(&c->made, 1);
+		ck_assert_int_eq(shv_arena_snapshot(c->a, path, SHV_LOCKED), 0);
+		__atomic_store_n(&c->taken, 1, __ATOMIC_RELEASE);
+		gate_wait(&c->freed, tries);
+		ck_assert(!is_held(c->lock));
+		met += c->met;
+	}
+	fprintf(stderr, "# freed while the snapshot held the lock: %u of %u times\n", met, tries);
+	gate_add(&c->end, 1);
+	gate_add(&c->made, 1);
+	ck_assert_int_eq(finish(pid), 0);
+	ck_assert_int_eq(shv_lock_free(c->lock), 0);
+	ck_assert_int_eq(shv_arena_trim(c->a), 0);
+	ck_assert_uint_eq(stat_of(c->a).locks, 0);
+	need_sound(c->a, "the arena");
+	ck_assert_int_eq(shv_arena_detach(c->a), 0);
+	unlink(path);
+	shared_release(c, sizeof(*c));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("snapshots of a live arena");
@@ -415,6 +489,7 @@ int main(void)
 	tcase_add_test(tc, snapshots_of_an_arena_whose_members_are_killed_are_sound);
 	tcase_add_test(tc, a_stopped_member_does_not_hold_a_snapshot_up);
 	tcase_add_test(tc, a_path_never_has_a_part_of_a_snapshot);
+	tcase_add_test(tc, a_snapshot_gives_a_shared_lock_back_whose_value_was_freed);
 	tcase_add_test(tc, a_process_number_goes_to_another_while_a_snapshot_waits);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
