@@ -611,6 +611,8 @@ static void member_leave(struct shv_member *m)
 		heap_retire(m);
 		if (recover_self(m))
 			process_leave(m); /* the others find us gone and put our things in order */
+	} else if (m->local->registered && !process_ours(m)) {
+		process_leave(m);
 	}
 	heap_retire(m);
 	tc_drop_all(m);
@@ -634,6 +636,9 @@ SHV_API int shv_arena_detach(shv_arena *a)
 	m = a->m;
 	if (m && holds_locks(m))
 		return fail(-EBUSY, "shv_arena_detach: this process holds a lock in arena '%s': release it first", a->name);
+	if (m && m->local->registered && !tc_get(m) && errno == ENOMEM)
+		return fail(-ENOMEM, "shv_arena_detach: no memory for this thread's part in arena '%s': free some, or leave by another thread",
+			    a->name);
 	serve_end(a); /* before the registry's lock: the thread may take a moment */
 	plock_acquire(lock);
 	base = a->base;

@@ -164,6 +164,7 @@ struct shv_tc {
 	uint32_t foreign;           /* pushes to other owners, for pacing probes */
 	uint32_t trim_seen;
 	unsigned tcache;            /* jemalloc explicit cache + 1, 0 = none */
+	uint32_t policies_held;     /* of `held` in the thread's entry: locks with a policy of the program's */
 	uint32_t slots_n, quarantine_n;
 	uint32_t away;              /* noted in the process's entry, see note_away() */
 	/* Faulting ahead: the extent that blocks come from, up to where it is backed, and the next step in pages. */

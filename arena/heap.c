@@ -224,12 +224,13 @@ bool heap_thread_begin(void)
 	void *room = FAIL_POINT("mmap-thread") ?
 			     MAP_FAILED :
 			     mmap(NULL, THREAD_ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool cached;
+	size_t n = sizeof(cached);
 
 	if (room == MAP_FAILED)
 		return false;
 	munmap(room, THREAD_ROOM);
-	(void)JE(nallocx)(1, 0); /* the lightest call that makes it */
-	return true;
+	return !JE(mallctl)("thread.tcache.enabled", &cached, &n, NULL, 0); /* makes it, as a question about sizes does not */
 }
 
 static int flags_of(struct shv_tc *tc, int *flags)

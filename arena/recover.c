@@ -815,10 +815,12 @@ static void reap_mark(struct shv_member *m, struct reaping *c, uint64_t w, uint6
  * So the reaper takes it, as who frees a value does. A lock of a user policy is for a process to reap that can end its state.
  */
 struct reaped {
-	uint64_t *word;                   /* built-in policies */
+	uint64_t *header;
+	uint64_t *word;                    /* built-in policies */
 	bool handoff;
 	const struct shv_lock_policy *ops; /* a user's */
 	void *state;
+	bool taken;                        /* else its holder is dead */
 };
 
 static void reap_note(struct shv_tc *tc, const struct reaped *l, int by)
@@ -836,13 +838,14 @@ static bool reap_take(struct shv_tc *tc, const struct shv_slot_shm *s, uint64_t 
 	struct shv_member *m = tc->m;
 	uint64_t what = load_relaxed(&s->what);
 	unsigned p = what_policy(what);
-	char *header = m->base + what_offset(what) + slot_lead(w);
+	struct timespec over = { 0, 0 };
 	struct shv_holder h;
 	uint64_t lw;
 
 	memset(l, 0, sizeof(*l));
+	l->header = (uint64_t *)(void *)(m->base + what_offset(what) + slot_lead(w));
 	if (policy_owns_word(p)) {
-		l->word = (uint64_t *)(void *)header - 1;
+		l->word = l->header - 1;
 		l->handoff = p == SHV_POL_HANDOFF;
 		lw = load_acquire(l->word);
 		/* Another reaper may have been faster, and the place be something else's: as lock_acquire_alive(). */
@@ -856,10 +859,15 @@ static bool reap_take(struct shv_tc *tc, const struct shv_slot_shm *s, uint64_t 
 	}
 	if (p >= SHV_POL_USER && p < SHV_POL_USER + SHV_MAX_POLICIES) {
 		l->ops = load_acquire(&m->policies[p - SHV_POL_USER]);
-		if (!l->ops)
+		if (!l->ops || load_acquire(&s->word) != w)
 			return false;
-		l->state = header - policy_state_bytes(l->ops->size, l->ops->align);
-		return !policy_holder(m, l->ops, l->state, &h) || !h.alive;
+		l->state = (char *)l->header - policy_state_bytes(l->ops->size, l->ops->align);
+		reap_note(tc, l, 1);
+		l->taken = (l->ops->try_acquire ? l->ops->try_acquire(l->state) : l->ops->acquire(l->state, &over)) >= 0;
+		if (l->taken)
+			return true;
+		reap_note(tc, l, -1);
+		return policy_holder(m, l->ops, l->state, &h) && !h.alive; /* nobody will give it back */
 	}
 	return true;
 }
@@ -875,10 +883,35 @@ static bool reap_end(struct shv_tc *tc, const struct reaped *l, bool gone)
 		reap_note(tc, l, -1);
 		if (w & LOCK_WAITERS)
 			lock_wake(l->word, INT32_MAX);
-	} else if (gone && l->ops && l->ops->destroy) {
-		l->ops->destroy(l->state);
+	} else if (l->ops) {
+		if (l->taken) {
+			(void)l->ops->release(l->state);
+			reap_note(tc, l, -1);
+		}
+		if (gone && l->ops->destroy)
+			l->ops->destroy(l->state);
+		return true; /* who waits inside the policy we cannot know */
 	}
 	return w & LOCK_WAITERS;
+}
+
+/* Condemned and used by nobody: withdrawn and in our hands. With a policy of the program's no word tells reapers apart: one at a time. */
+static bool reap_withdraw(struct shv_tc *tc, struct shv_slot_shm *s, uint64_t w, uint64_t next, struct reaped *l)
+{
+	bool user = what_policy(load_relaxed(&s->what)) >= SHV_POL_USER, done;
+
+	if (user && sys_lock(tc->m, RANK_RECOVERY))
+		return false;
+	done = reap_take(tc, s, w, l);
+	if (done) {
+		CRASH_POINT("reap-locked");
+		done = cas64(&s->word, &w, next);
+		if (!done)
+			(void)reap_end(tc, l, false);
+	}
+	if (user)
+		sys_unlock(tc->m, RANK_RECOVERY);
+	return done;
 }
 
 void recover_reap_locks(struct shv_member *m)
@@ -886,12 +919,13 @@ void recover_reap_locks(struct shv_member *m)
 	struct shv_tc *tc = tc_get(m);
 	struct reaping c = { 0 };
 	struct recovery r = { .m = m };
-	uint32_t high = chunks_high(m->base, &m->geo);
 
 	if (!tc || !load_relaxed(&super_of(m->base)->condemned) || sys_lock(m, RANK_RECOVERY))
 		return;
-	r.pages = pool_pages(m->base, &m->geo);
 	for (int pass = 0; pass < 2; pass++) {
+		/* Anew for the second one: who names a lock may have a slot, or a page, that was not there before. */
+		uint32_t high = chunks_high(m->base, &m->geo);
+		r.pages = pool_pages(m->base, &m->geo);
 		for (uint32_t k = 1; k < high; k++) {
 			struct shv_slot_shm *s = slot_checked(m->base, &m->geo, k * SHV_SLOTS_PER_CHUNK);
 			for (uint32_t i = 0; s && i < SHV_SLOTS_PER_CHUNK; i++) {
@@ -931,15 +965,15 @@ out:
 		struct shv_slot_shm *s = slot_fast(m->base, &m->geo, c.slots[i]);
 		uint64_t w = c.words[i], next = slot_with(w, SHV_SLOT_GONE, tc->proc) + (UINT64_C(1) << SHV_SLOT_GEN_SHIFT);
 		struct reaped l;
-		if (c.used[i] || !reap_take(tc, s, w, &l))
+		bool waiters;
+		if (c.used[i] || !reap_withdraw(tc, s, w, next, &l))
 			continue;
-		CRASH_POINT("reap-locked");
-		if (!cas64(&s->word, &w, next)) {
-			(void)reap_end(tc, &l, false);
-			continue;
-		}
 		fetch_sub_relaxed(&super_of(m->base)->condemned, 1);
-		object_send_home(tc, c.slots[i], next, load_relaxed(&s->what), reap_end(tc, &l, true));
+		waiters = reap_end(tc, &l, true);
+		fence_full();
+		if (load_relaxed(l.header) & SHV_HDR_NAMED) /* pairs: P-named */
+			name_forget(tc, c.slots[i] | (uint64_t)slot_gen(w) << 32);
+		object_send_home(tc, c.slots[i], next, load_relaxed(&s->what), waiters);
 	}
 	free(c.slots);
 	free(c.words);

@@ -170,6 +170,8 @@ static inline int lock_release(uint64_t *word, uint32_t me, enum lock_flavour fl
 			return -ESTALE;
 		if (!lock_is_held(w) || (lock_owner(w) != me && flavour != LOCK_HANDOFF))
 			return -EPERM;
+		if ((w & LOCK_DEPTH_MASK) == LOCK_FREEING)
+			return -EPERM; /* not a holder: a handoff lock is about to go */
 		if (w & LOCK_DEPTH_MASK) {
 			__atomic_fetch_sub(word, LOCK_DEPTH_ONE, __ATOMIC_RELEASE);
 			return 1;

@@ -161,12 +161,18 @@ static void note_taken(struct lock_target *t)
 		fetch_add_relaxed(&t->tc->thread->handed, 1);
 	else
 		store_relaxed(&t->tc->thread->held, t->tc->thread->held + 1);
+	t->tc->policies_held += t->ops != NULL;
 	fence_compiler();
 }
 
 static void note_given(struct lock_target *t, uint32_t owner, uint32_t n)
 {
 	fence_compiler();
+	if (t->ops) { /* whose policy may let one thread release what another has taken: the count stays the taker's */
+		if (!t->tc->policies_held)
+			return;
+		t->tc->policies_held--;
+	}
 	if (t->policy != SHV_POL_HANDOFF)
 		store_relaxed(&t->tc->thread->held, t->tc->thread->held - n);
 	else if (owner && owner <= t->o.at.geo->max_threads)
@@ -779,7 +785,8 @@ SHV_API struct shv_guard shv_guard_begin_(shv_value *v)
 	}
 	with_status = lock_take(v, NULL, &lock, "shv_with");
 	if (with_status >= 0) {
-		g.value = lock; /* a shared one is to be given back also if the value is freed meanwhile */
+		/* A shared one is to be given back also if the value is freed meanwhile: then the guard is of the lock object, and odd. */
+		g.value = lock == v ? v : (shv_value *)((uintptr_t)lock | 1);
 		g.run = 1;
 	}
 	return g;
@@ -795,8 +802,10 @@ SHV_API void shv_guard_end_(struct shv_guard *g)
 		return;
 	}
 	e = errno;
-	if (g->value)
-		(void)release(g->value, "shv_lock_release"); /* by that name also a lock object's */
+	if ((uintptr_t)g->value & 1)
+		(void)release((char *)g->value - 1, "shv_lock_release");
+	else if (g->value)
+		(void)release(g->value, "shv_with");
 	errno = e;
 }
 

@@ -29,7 +29,7 @@ struct want {
 	uint64_t off; /* of the object that the lock belongs to */
 	size_t i;     /* among the caller's values */
 	bool taken, recovered;
-	struct shv_holder dead; /* whom it was inherited from */
+	struct lock_target lock; /* taken: given back by this, for the value may be freed meanwhile if its lock is a shared one */
 };
 
 static int compare(const struct want *a, const struct want *b)
@@ -116,25 +116,20 @@ static int take_one(shv_value *const *v, struct want *all, size_t k)
 	if (r >= 0) {
 		all[k].taken = true;
 		all[k].recovered = r == SHV_RECOVERED;
-		all[k].dead = t.dead;
+		all[k].lock = t;
 	}
 	CRASH_POINT("all-taken");
 	return r;
 }
 
 /* Back out: what others left for us to be told is left for the next. */
-static void give_back(shv_value *const *v, const struct want *all, size_t k)
+static void give_back(struct want *all, size_t k)
 {
 	static const char who[] = "shv_acquire_all";
-	struct lock_target t;
-	struct want now;
 
-	while (k--) {
-		if (!all[k].taken || look_up(v, all[k].i, &now, &t, who))
-			continue;
-		t.dead = all[k].dead;
-		(void)(all[k].recovered ? target_release_recovered(&t, who) : target_release(&t, who));
-	}
+	while (k--)
+		if (all[k].taken)
+			(void)(all[k].recovered ? target_release_recovered(&all[k].lock, who) : target_release(&all[k].lock, who));
 }
 
 static int take_all(shv_value *const *v, struct want *all, size_t n)
@@ -144,7 +139,7 @@ static int take_all(shv_value *const *v, struct want *all, size_t n)
 	for (size_t k = 0; k < n; k++) {
 		int r = take_one(v, all, k);
 		if (r < 0) {
-			give_back(v, all, k);
+			give_back(all, k);
 			return r;
 		}
 		status |= r;

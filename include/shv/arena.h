@@ -94,7 +94,8 @@ SHV_API int shv_arena_fd_rdonly(const shv_arena *a);
  * objects stay for the others, and shv_arena pointers and value pointers of this mapping are dead. A service of this attachment
  * (shv_arena_serve()) ends.
  *
- * Returns: 0; -EINVAL (not an attachment); -EBUSY (this process holds a lock in the arena: release it first).
+ * Returns: 0; -EINVAL (not an attachment); -EBUSY (this process holds a lock in the arena: release it first); -ENOMEM (this thread was not
+ *          here before, and there is no memory for its part): the attachment stays.
  * Concurrency: no other thread of this process may be inside the arena.
  * If the caller dies here: as anywhere, its pages and slots are recovered by the others.
  * Since: 0.1

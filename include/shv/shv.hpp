@@ -535,10 +535,10 @@ public:
 /* Holds the lock of a value or array for a scope, and is the way to its content. Since: 0.1 */
 template <typename H> class locked {
 public:
-	explicit locked(const H &h) : h_(h), recovered_(detail::check(shv_acquire(h.get())) == SHV_RECOVERED) {}
+	explicit locked(const H &h) : h_(h), guard_(shv_guard_begin_(h.get())), recovered_(detail::check(shv_with_status()) == SHV_RECOVERED) {}
 	locked(const locked &) = delete;
 	locked &operator=(const locked &) = delete;
-	~locked() { (void)shv_release(h_.get()); }
+	~locked() { shv_guard_end_(&guard_); }
 
 	/* The last holder died holding it: look at the data. */
 	bool recovered() const noexcept { return recovered_; }
@@ -551,6 +551,7 @@ public:
 
 private:
 	H h_;
+	struct shv_guard guard_;
 	bool recovered_;
 };
 

@@ -780,6 +780,43 @@ START_TEST(block_that_frees_its_value_gives_a_shared_lock_back)
 }
 END_TEST
 
+/* A lock object that is made where the value was has nothing to do with the block. */
+START_TEST(block_gives_back_no_lock_that_is_made_in_its_values_place)
+{
+	unsigned same = 0;
+
+	for (int i = 0; i < 100; i++) {
+		shv_value *v = made(SHV_VALUE(arena, long, 1));
+		shv_lock *lock = NULL;
+
+		shv_with(v) {
+			assert_ok(shv_value_free(v));
+			lock = made(shv_lock_new(arena, SHV_RECURSIVE));
+			assert_ok(shv_lock_acquire(lock));
+		}
+		same += (void *)lock == (void *)v;
+		ck_assert_int_eq(shv_lock_holder(lock, &(struct shv_holder){ 0 }), 1);
+		assert_ok(shv_lock_release(lock));
+		assert_ok(shv_lock_free(lock));
+	}
+	fprintf(stderr, "# at the same address: %u of 100\n", same);
+}
+END_TEST
+
+START_TEST(name_of_a_lock_goes_with_it)
+{
+	shv_lock *lock = made(shv_lock_new(arena, plain_lockspec((unsigned)_i)));
+
+	assert_ok(shv_publish(lock, "the lock"));
+	assert_ok(shv_lock_free(lock));
+	assert_ok(shv_arena_trim(arena));
+	ck_assert_uint_eq(arena_stat(arena).locks, 0);
+	ck_assert_uint_eq(arena_stat(arena).names, 0);
+	ck_assert_ptr_null(shv_find(arena, "the lock"));
+	assert_sound(arena);
+}
+END_TEST
+
 START_TEST(freed_lock_serves_its_values_until_the_last_has_gone)
 {
 	shv_lock *lock = made(shv_lock_new(arena, plain_lockspec((unsigned)_i)));
@@ -1138,6 +1175,8 @@ int main(void)
 	tcase_add_loop_test(tc, values_that_share_a_lock_are_locked_together, 0, LOCKS);
 	tcase_add_loop_test(tc, freed_lock_serves_its_values_until_the_last_has_gone, 0, LOCKS);
 	tcase_add_loop_test(tc, block_that_frees_its_value_gives_a_shared_lock_back, 0, LOCKS);
+	tcase_add_test(tc, block_gives_back_no_lock_that_is_made_in_its_values_place);
+	tcase_add_loop_test(tc, name_of_a_lock_goes_with_it, 0, LOCKS);
 	tcase_add_test(tc, what_is_no_lock_object_is_not_shared);
 	tcase_add_loop_test(tc, aligned_objects_share_no_cache_line, 0, 4);
 	tcase_add_test(tc, lock_parameters_that_make_no_sense_are_refused);

@@ -508,6 +508,139 @@ START_TEST(process_that_has_not_registered_is_refused)
 }
 END_TEST
 
+/* ---- lock objects that were freed -------------------------------------------------------------------- */
+
+/* They stay as long as somebody is inside, whether the policy can say who or not; and go then, with their state. */
+START_TEST(freed_lock_stays_while_it_is_held)
+{
+	struct shv_lock_policy p = named("freed");
+	unsigned before;
+	shv_value *v;
+	shv_lock *l;
+
+	if (_i % 2)
+		p.holder = NULL;
+	if (_i / 2)
+		p.try_acquire = NULL;
+	assert_ok(shv_lock_register(arena, &p));
+	l = made(shv_lock_new(arena, SHV_POLICY(&p)));
+	v = made(SHV_VALUE(arena, long, 1, SHV_SHARED(l)));
+	before = calls.destroy;
+	assert_ok(shv_lock_free(l));
+	shv_with(v) {
+		assert_ok(shv_value_free(v));
+		assert_ok(shv_arena_trim(arena));
+		ck_assert_uint_eq(calls.destroy, before);
+		ck_assert_uint_eq(arena_stat(arena).locks, 1);
+	}
+	assert_ok(shv_arena_trim(arena));
+	ck_assert_uint_eq(calls.destroy, before + 1);
+	ck_assert_uint_eq(arena_stat(arena).locks, 0);
+	assert_sound(arena);
+}
+END_TEST
+
+/* A recover() that takes its time: meanwhile whoever wants to put anything in order waits. */
+static struct gate recovering, recovered;
+
+static int slow_recover(void *state, const struct shv_holder *dead)
+{
+	gate_add(&recovering, 1);
+	gate_wait(&recovered, 1);
+	return word_recover(state, dead);
+}
+
+static int take_from_the_dead(shv_value *v)
+{
+	int r = shv_acquire(v);
+
+	return r == SHV_RECOVERED ? shv_release(v) : -1;
+}
+
+static struct gate trimming;
+static int32_t trimmer;
+
+static int trim(shv_value *v)
+{
+	trimmer = (int32_t)syscall(SYS_gettid);
+	gate_add(&trimming, 1);
+	return shv_arena_trim(shv_arena_of(v));
+}
+
+/* Until it sleeps. */
+static void await_sleep(int32_t tid)
+{
+	char path[64], state = 0;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
+	for (int times = 0; times < 5;) {
+		FILE *f = fopen(path, "re");
+
+		ck_assert(f && fscanf(f, "%*d (%*[^)]) %c", &state) == 1);
+		fclose(f);
+		times = state == 'S' ? times + 1 : 0;
+		sched_yield();
+	}
+}
+
+/* While one waits to reap locks, values are made with them, beyond all that there was when he came. */
+START_TEST(lock_that_gets_a_value_late_is_not_reaped)
+{
+	struct shv_lock_policy p = named("slow");
+	shv_lock *early = made(shv_lock_new(arena, SHV_PLAIN)), *late = made(shv_lock_new(arena, SHV_PLAIN));
+	shv_value *v, *of_the_dead;
+	struct errand first, second;
+
+	recovering.word = recovered.word = trimming.word = 0;
+	p.recover = slow_recover;
+	assert_ok(shv_lock_register(arena, &p));
+	of_the_dead = made(SHV_VALUE(arena, int, 1, SHV_POLICY(&p)));
+	assert_ok(in_thread(shv_acquire, of_the_dead));
+	made(SHV_VALUE(arena, int, 1, SHV_SHARED(early)));
+	assert_ok(shv_lock_free(early)); /* so that there is something to look for */
+	errand_send(&first, take_from_the_dead, of_the_dead);
+	gate_wait(&recovering, 1);
+	errand_send(&second, trim, of_the_dead);
+	gate_wait(&trimming, 1);
+	await_sleep(trimmer);
+	for (int i = 0; i < 100000; i++)
+		ck_assert_ptr_nonnull(shv_raw_new(arena, SHV_LONG, NULL));
+	v = made(SHV_VALUE(arena, int, 5, SHV_SHARED(late)));
+	assert_ok(shv_lock_free(late));
+	gate_add(&recovered, 1);
+	assert_ok(errand_back(&first));
+	assert_ok(errand_back(&second));
+	assert_ok(shv_add(v, 1, NULL));
+	ck_assert_uint_eq(arena_stat(arena).locks, 2);
+	assert_sound(arena);
+}
+END_TEST
+
+static int anybody_releases(void *state)
+{
+	__atomic_store_n(&((struct word_state *)state)->holder, 0, __ATOMIC_RELEASE);
+	return 0;
+}
+
+/* Whoever releases what another thread has taken lowers no count of his own: else his death left locks behind. */
+START_TEST(release_by_another_thread_is_not_counted_as_ones_own)
+{
+	struct shv_lock_policy p = named("baton");
+	shv_value *baton, *mine = made(SHV_VALUE(arena, long, 1));
+
+	p.release = anybody_releases;
+	assert_ok(shv_lock_register(arena, &p));
+	baton = made(SHV_VALUE(arena, long, 1, SHV_POLICY(&p)));
+	assert_ok(in_thread(shv_acquire, baton));
+	assert_ok(shv_acquire(mine));
+	assert_ok(shv_release(baton));
+	assert_refused(shv_arena_detach(arena), EBUSY);
+	assert_ok(shv_release(mine));
+	assert_ok(shv_value_free(baton));
+	assert_ok(shv_value_free(mine));
+}
+END_TEST
+
 /* ---- one at a time ------------------------------------------------------------------------------------ */
 
 enum { CONTENDERS = 4 };
@@ -563,6 +696,9 @@ int main(void)
 	tcase_add_test(tc, optional_operations_may_be_missing);
 	tcase_add_test(tc, errors_of_a_policy_are_passed_on);
 	tcase_add_test(tc, policy_that_lets_all_in_is_found_out);
+	tcase_add_loop_test(tc, freed_lock_stays_while_it_is_held, 0, 4);
+	tcase_add_test(tc, lock_that_gets_a_value_late_is_not_reaped);
+	tcase_add_test(tc, release_by_another_thread_is_not_counted_as_ones_own);
 
 	tc = tcase_create("in use");
 	tcase_add_checked_fixture(tc, setup_registered, arena_teardown);

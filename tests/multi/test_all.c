@@ -232,6 +232,42 @@ START_TEST(value_freed_while_it_is_waited_for_is_stale)
 }
 END_TEST
 
+/* One that shares its lock may be freed while we hold that by it, and wait for another. */
+static void *free_both(void *arg)
+{
+	shv_value **two = arg;
+	struct shv_value_info info = { .size = sizeof(info) };
+
+	NEED(!shv_acquire(two[1]), "shv_acquire");
+	gate_add(&go, 1);
+	do
+		NEED(!shv_value_describe(shv_arena_of(two[1]), shv_ref_of(two[1]), &info), "shv_value_describe");
+	while (!info.waiters);
+	NEED(!shv_value_free(two[0]) && !shv_value_free(two[1]), "shv_value_free");
+	return NULL;
+}
+
+START_TEST(shared_lock_of_a_value_that_was_freed_is_given_back)
+{
+	for (int i = 0; i < 10; i++) {
+		shv_lock *lock = shv_lock_new(a, SHV_PLAIN);
+		shv_value *two[2] = { NULL, NULL }, *v = SHV_VALUE(a, int, 0, SHV_SHARED(lock)), *w = SHV_VALUE(a, int, 0);
+		struct shv_holder h = { .size = sizeof(h) };
+		pthread_t t;
+
+		/* The lock object lies before w or behind it; only in one of the two cases it is held then. */
+		two[0] = v, two[1] = w;
+		go.word = 0;
+		ck_assert_int_eq(pthread_create(&t, NULL, free_both, two), 0);
+		gate_wait(&go, 1);
+		ck_assert_int_eq(shv_acquire_all(two, 2), -ESTALE);
+		ck_assert_int_eq(pthread_join(t, NULL), 0);
+		ck_assert_int_eq(shv_lock_holder(lock, &h), 0);
+		ck_assert_int_eq(shv_lock_free(lock), 0);
+	}
+}
+END_TEST
+
 /* ---- processes that go against each other -------------------------------------------------------------------- */
 
 enum { ROUNDS = 5000, WORKERS = 3, SOME = 8 };
@@ -442,6 +478,7 @@ int main(void)
 	tcase_add_test(tc, mappings_and_arenas_may_be_mixed);
 	tcase_add_test(tc, error_leaves_nothing_held_and_no_death_unsaid);
 	tcase_add_test(tc, value_freed_while_it_is_waited_for_is_stale);
+	tcase_add_test(tc, shared_lock_of_a_value_that_was_freed_is_given_back);
 
 	tc = tcase_create("processes");
 	tcase_add_checked_fixture(tc, setup, teardown);
