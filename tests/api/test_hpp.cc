@@ -356,6 +356,22 @@ START_TEST(exception_gives_the_locks_back)
 }
 END_TEST
 
+START_TEST(scope_that_frees_its_value_gives_a_shared_lock_back)
+{
+	auto m = shv::mutex::create(*arena, SHV_PLAIN);
+	auto v = shv::value<int>::create(*arena, 1, m.spec());
+
+	{
+		shv::locked guard(v);
+		auto same = v;
+		same.destroy();
+	}
+	ck_assert(m.try_lock());
+	m.unlock();
+	m.destroy();
+}
+END_TEST
+
 static int die_with(void *arg)
 {
 	NEED(!shv_acquire(static_cast<shv_value *>(arg)), "shv_acquire");
@@ -510,7 +526,8 @@ int main()
 		{ "arenas", { arena_is_moved_and_detached, read_only_attachment_reads } },
 		{ "values", { every_basic_type_goes_in_and_out, numbers_are_added, threads_that_add_lose_nothing, structure_is_described_once,
 			      another_type_or_kind_is_refused } },
-		{ "guards", { guards_of_the_standard_library_take_the_lock, exception_gives_the_locks_back, death_of_a_holder_is_told } },
+		{ "guards", { guards_of_the_standard_library_take_the_lock, exception_gives_the_locks_back,
+			    scope_that_frees_its_value_gives_a_shared_lock_back, death_of_a_holder_is_told } },
 		{ "arrays", { arrays_are_containers } },
 		{ "lifetime", { nothing_is_freed_but_by_destroy_or_owned, owner_of_what_is_in_use_does_not_throw } },
 	};
