@@ -480,7 +480,6 @@ bool heap_thread_begin(void) HIDDEN;                                        /* b
 void heap_thread_end(struct shv_tc *tc) HIDDEN;
 void heap_retire(struct shv_member *m) HIDDEN;                              /* from here on its hooks touch nothing */
 void heap_destroy(struct shv_member *m) HIDDEN;                             /* the pages are not touched */
-void heap_cache_drop(unsigned tcache) HIDDEN;                               /* an inherited explicit cache */
 void heap_after_fork(struct shv_member *m) HIDDEN;                          /* forget the parent's arena */
 
 /* ---- directory.c --------------------------------------------------------------------------------------------- */

@@ -366,17 +366,12 @@ void heap_free(struct shv_tc *tc, uint64_t off, unsigned size_class)
 	JE(sdallocx)(tc->m->base + off, class_size(size_class), flags);
 }
 
-void heap_cache_drop(unsigned tcache)
-{
-	unsigned id = tcache - 1;
-
-	(void)JE(mallctl)("tcache.destroy", NULL, NULL, &id, sizeof(id));
-}
-
 void heap_thread_end(struct shv_tc *tc)
 {
+	unsigned id = tc->tcache - 1;
+
 	if (tc->tcache)
-		heap_cache_drop(tc->tcache);
+		(void)JE(mallctl)("tcache.destroy", NULL, NULL, &id, sizeof(id));
 	tc_note_tcache(tc, 0);
 }
 

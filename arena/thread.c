@@ -242,17 +242,14 @@ void tc_note_tcache(struct shv_tc *tc, unsigned tcache)
 }
 
 /*
- * After fork the cache of the parent's heap is still there: it goes before that heap's arena does. If another thread of the child was
- * here first, that arena is gone, and with it what the cache would be flushed into: then only the note goes.
+ * After fork the cache of the parent's heap is still there, and stays: in the child jemalloc has begun its list of caches anew, with that of
+ * this thread alone, and to take one out that is not on it would tie that list to those of the parent. Untouched it costs an index and no memory.
  */
-static void drop_inherited(struct shv_tc *tc, bool heap_stands)
+static void forget_inherited(const struct shv_tc *tc)
 {
 	for (unsigned i = 0; i < my_list->n; i++)
-		if (my_list->v[i].tc == tc && my_list->v[i].tcache) {
-			if (heap_stands)
-				heap_cache_drop(my_list->v[i].tcache);
+		if (my_list->v[i].tc == tc)
 			my_list->v[i].tcache = 0;
-		}
 }
 
 /* Valid from here on: what it points at is in the primary mapping of m. */
@@ -351,7 +348,7 @@ struct shv_tc *tc_get_slow(struct shv_member *m)
 		return tc;
 	}
 	plock_acquire(&m->local->tc_lock);
-	drop_inherited(tc, !m->local->registered);
+	forget_inherited(tc);
 	r = tc_make_somehow(m, tc);
 	plock_release(&m->local->tc_lock);
 	if (r) {
