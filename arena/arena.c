@@ -627,6 +627,7 @@ SHV_API int shv_arena_detach(shv_arena *a)
 {
 	struct shv_plock *lock = registry_lock();
 	struct shv_member *m;
+	bool last;
 	char *base;
 	size_t size;
 	int r = arena_valid(a, "shv_arena_detach", false);
@@ -636,7 +637,11 @@ SHV_API int shv_arena_detach(shv_arena *a)
 	m = a->m;
 	if (m && holds_locks(m))
 		return fail(-EBUSY, "shv_arena_detach: this process holds a lock in arena '%s': release it first", a->name);
-	if (m && m->local->registered && !tc_get(m) && errno == ENOMEM)
+	plock_acquire(lock);
+	last = m && m->refs == 1;
+	plock_release(lock);
+	/* Only whoever leaves needs a part of its own to put things in order by. */
+	if (last && m->local->registered && !tc_get(m) && errno == ENOMEM)
 		return fail(-ENOMEM, "shv_arena_detach: no memory for this thread's part in arena '%s': free some, or leave by another thread",
 			    a->name);
 	serve_end(a); /* before the registry's lock: the thread may take a moment */
