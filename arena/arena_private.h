@@ -434,6 +434,8 @@ uint64_t process_start_time(pid_t pid) HIDDEN;                              /* c
 bool owner_dead(struct shv_member *m, uint32_t owner, struct shv_holder *out) HIDDEN;
 /* Does the process in that slot, of our pid namespace, no longer have the thread? */
 bool thread_gone(struct shv_member *m, uint32_t slot, int32_t tid) HIDDEN;
+/* Take the state of a policy of the program's, if it is free now: as its acquire() returns; -EBUSY. */
+int policy_try(const struct shv_lock_policy *ops, void *state) HIDDEN;
 /* The member that a policy of the program's says holds its state, and whether it lives. False: nobody, or not known. */
 bool policy_holder(struct shv_member *m, const struct shv_lock_policy *ops, void *state, struct shv_holder *h) HIDDEN;
 bool owner_describe(const char *base, const struct shv_geo *g, uint32_t owner, struct shv_holder *out) HIDDEN;

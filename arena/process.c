@@ -380,6 +380,14 @@ bool owner_dead(struct shv_member *m, uint32_t owner, struct shv_holder *out)
 	return member_probe(m, slot) == LIVENESS_DEAD;
 }
 
+int policy_try(const struct shv_lock_policy *ops, void *state)
+{
+	struct timespec over = { 0, 0 };
+	int r = ops->try_acquire ? ops->try_acquire(state) : ops->acquire(state, &over);
+
+	return r == -ETIMEDOUT ? -EBUSY : r;
+}
+
 bool policy_holder(struct shv_member *m, const struct shv_lock_policy *ops, void *state, struct shv_holder *h)
 {
 	uint32_t high = load_acquire(&super_of(m->base)->processes_high);

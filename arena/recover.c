@@ -838,7 +838,6 @@ static bool reap_take(struct shv_tc *tc, const struct shv_slot_shm *s, uint64_t 
 	struct shv_member *m = tc->m;
 	uint64_t what = load_relaxed(&s->what);
 	unsigned p = what_policy(what);
-	struct timespec over = { 0, 0 };
 	struct shv_holder h;
 	uint64_t lw;
 
@@ -863,7 +862,7 @@ static bool reap_take(struct shv_tc *tc, const struct shv_slot_shm *s, uint64_t 
 			return false;
 		l->state = (char *)l->header - policy_state_bytes(l->ops->size, l->ops->align);
 		reap_note(tc, l, 1);
-		l->taken = (l->ops->try_acquire ? l->ops->try_acquire(l->state) : l->ops->acquire(l->state, &over)) >= 0;
+		l->taken = policy_try(l->ops, l->state) >= 0;
 		if (l->taken)
 			return true;
 		reap_note(tc, l, -1);

@@ -258,14 +258,6 @@ static bool user_recover(struct lock_target *t)
 	return done;
 }
 
-static int user_try(struct lock_target *t)
-{
-	struct timespec over = { 0, 0 };
-	int r = t->ops->try_acquire ? t->ops->try_acquire(t->state) : t->ops->acquire(t->state, &over);
-
-	return r == -ETIMEDOUT ? -EBUSY : r;
-}
-
 static int user_acquire(struct lock_target *t, bool try_only, const struct timespec *deadline, const char *who)
 {
 	bool recovered = false;
@@ -275,7 +267,7 @@ static int user_acquire(struct lock_target *t, bool try_only, const struct times
 	for (;;) {
 		struct timespec slice, step = { 0, SLICE_MS * 1000000L };
 		if (try_only) {
-			r = user_try(t);
+			r = policy_try(t->ops, t->state);
 		} else {
 			deadline_in(&step, &slice);
 			r = t->ops->acquire(t->state, deadline && earlier(deadline, &slice) ? deadline : &slice);
@@ -587,21 +579,25 @@ int lock_find(const void *p, struct lock_target *t, bool look, const char *who)
 	return lock_target(&o, tc, t, look, who);
 }
 
+static int find_and_acquire(const void *p, struct lock_target *t, bool try_only, const struct timespec *rel, const char *who)
+{
+	int r = lock_find(p, t, false, who);
+
+	return likely(!r) ? target_acquire(t, try_only, rel, who) : r;
+}
+
 static int acquire(const void *p, bool try_only, const struct timespec *rel, const char *who)
 {
 	struct lock_target t;
-	int r = lock_find(p, &t, false, who);
 
-	return likely(!r) ? target_acquire(&t, try_only, rel, who) : r;
+	return find_and_acquire(p, &t, try_only, rel, who);
 }
 
 int lock_take(void *v, const struct timespec *rel, void **lock, const char *who)
 {
 	struct lock_target t;
-	int r = lock_find(v, &t, false, who);
+	int r = find_and_acquire(v, &t, false, rel, who);
 
-	if (likely(!r))
-		r = target_acquire(&t, false, rel, who);
 	if (r >= 0)
 		*lock = t.value == t.o.slot ? v : object_payload(&t.o);
 	return r;
